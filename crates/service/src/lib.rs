@@ -1,0 +1,22 @@
+//! What both binaries need to start, log, stop and report.
+//!
+//! - [`env`]: reads settings and reports every mistake at once
+//! - [`cli`]: `--help` that lists every setting, `--version`, `healthcheck`
+//! - [`telemetry`]: logs
+//! - [`lifecycle`]: one order of stopping for every task of the process
+//! - [`feed`]: the events of one job, for any number of listeners
+
+pub mod cli;
+pub mod env;
+pub mod feed;
+pub mod lifecycle;
+pub mod telemetry;
+
+/// Version of both binaries.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The present moment as RFC 3339 in UTC with millisecond precision.
+#[must_use]
+pub fn timestamp() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
