@@ -5,10 +5,12 @@
 //! - [`telemetry`]: logs
 //! - [`lifecycle`]: one order of stopping for every task of the process
 //! - [`feed`]: the events of one job, for any number of listeners
+//! - [`key`]: the rules for output paths
 
 pub mod cli;
 pub mod env;
 pub mod feed;
+pub mod key;
 pub mod lifecycle;
 pub mod telemetry;
 
