@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# What the scripts need to say things and to install Debian packages. To be sourced.
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# Runs a command as root: directly, or with sudo.
+as_root() {
+  if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+# install_packages PACKAGE...: with apt-get. Tells what to do where that is not possible.
+install_packages() {
+  command -v apt-get >/dev/null || die "please install $* (this is not Debian or Ubuntu, so apt-get cannot do it)"
+  [[ $EUID -eq 0 ]] || command -v sudo >/dev/null || die "please install $* as root (there is no sudo here)"
+  say "Installing $*"
+  # Another apt may be at work on a machine that has just been started.
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+  if ! { as_root "${apt[@]}" update && as_root "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null; }; then
+    die "apt-get could not install $*"
+  fi
+}
+
+# ensure_command COMMAND PACKAGE...: installs the packages unless the command is there.
+ensure_command() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null || install_packages "$@"
+}
+
+# What a build needs: cargo, and the linker and C compiler that a Rust toolchain does not bring.
+ensure_rust() {
+  # rustup writes this file, but only a new login shell reads it.
+  # shellcheck source=/dev/null
+  if ! command -v cargo >/dev/null && [[ -f $HOME/.cargo/env ]]; then source "$HOME/.cargo/env"; fi
+  command -v cargo >/dev/null || die "cargo is missing: install a Rust toolchain first, see https://rustup.rs"
+  ensure_command cc gcc libc6-dev
+}

