@@ -77,7 +77,7 @@ mod tests {
         #[test]
         fn sides_are_even_and_inside_the_box(width in 1..20_000_u32, height in 1..20_000_u32) {
             let fitted = Fit::Within(size(1280, 720)).apply(size(width, height));
-            prop_assert!(fitted.width % 2 == 0 && fitted.height % 2 == 0);
+            prop_assert!(fitted.width.is_multiple_of(2) && fitted.height.is_multiple_of(2));
             prop_assert!((2..=1280).contains(&fitted.width) && (2..=720).contains(&fitted.height));
         }
 

@@ -3,8 +3,8 @@
 //! One description serves three readers: the control plane (which names exist, what kind of output they make), the
 //! encoder (ffmpeg's arguments) and the validator (what to expect). No I/O, and no raw ffmpeg text from a client.
 //!
-//! - [`catalogue`]: the presets by name
-//! - [`frame`]: which picture size a rendition has for a given source
+//! - [`catalogue`] – the presets by name
+//! - [`frame`] – which picture size a rendition has for a given source
 
 pub mod catalogue;
 pub mod frame;

@@ -3,9 +3,8 @@
 //! No I/O and no logic: what a message means belongs to the crate that sends or receives it.
 
 /// Package `worker.v1`: messages, client and server of `WorkerService`.
-#[expect(missing_docs, unused_qualifications, reason = "generated code")]
+#[expect(missing_docs, unused_qualifications, clippy::allow_attributes, clippy::pedantic, reason = "generated code")]
 pub mod v1 {
-    #![expect(clippy::pedantic, reason = "generated code")]
     tonic::include_proto!("worker.v1");
 
     /// Encoded `FileDescriptorSet` of this package, for server reflection.

@@ -232,7 +232,7 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(duration("7d"), Ok(Duration::from_hours(7 * 24)));
         for wrong in ["", "0", "-1", "1.5", "10 s", "9999999999999999999d", "s", "1w"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }

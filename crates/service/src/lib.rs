@@ -1,11 +1,11 @@
 //! What both binaries need to start, log, stop and report.
 //!
-//! - [`env`]: reads settings and reports every mistake at once
-//! - [`cli`]: `--help` that lists every setting, `--version`, `healthcheck`
-//! - [`telemetry`]: logs
-//! - [`lifecycle`]: one order of stopping for every task of the process
-//! - [`feed`]: the events of one job, for any number of listeners
-//! - [`key`]: the rules for output paths
+//! - [`env`] – reads settings and reports every mistake at once
+//! - [`cli`] – `--help` that lists every setting, `--version`, `healthcheck`
+//! - [`telemetry`] – logs
+//! - [`lifecycle`] – one order of stopping for every task of the process
+//! - [`feed`] – the events of one job, for any number of listeners
+//! - [`key`] – the rules for output paths
 
 pub mod cli;
 pub mod env;

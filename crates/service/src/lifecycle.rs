@@ -147,7 +147,7 @@ impl Drop for CrashGuard {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test(start_paused = true)]
     async fn waits_for_tasks_that_end_by_themselves() {

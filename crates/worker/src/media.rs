@@ -1,0 +1,139 @@
+//! Facts about a media file, as ffprobe tells them. Unknown is `None`, never zero.
+
+use std::{ffi::OsString, time::Duration};
+
+use preset::Size;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    failure::Blame,
+    tool::{Ended, Tail, Tools, run},
+};
+
+mod json;
+
+/// ffprobe's answer is a few kilobytes; thousands of streams would be hostile.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A container and the streams that matter.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Media {
+    /// Length in seconds.
+    pub(crate) duration: Option<f64>,
+    /// Average in bit/s.
+    pub(crate) bit_rate: Option<f64>,
+    /// The video stream to use: the largest picture that is not a cover.
+    pub(crate) video: Option<Video>,
+    /// The audio stream to use: the one marked as default, or the first.
+    pub(crate) audio: Option<Audio>,
+}
+
+/// A video stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Video {
+    /// Number of the stream in its container.
+    pub(crate) index: u32,
+    /// ffmpeg's codec name, such as `h264`.
+    pub(crate) codec: String,
+    /// Stored picture size in pixels.
+    pub(crate) coded: Size,
+    /// Size at which the picture is shown: rotated, and with square pixels.
+    pub(crate) display: Size,
+    /// Average frames per second.
+    pub(crate) frame_rate: Option<f64>,
+    /// Time of the first frame in seconds.
+    pub(crate) start: Option<f64>,
+    /// Length in seconds.
+    pub(crate) duration: Option<f64>,
+    /// Average in bit/s.
+    pub(crate) bit_rate: Option<f64>,
+}
+
+/// An audio stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Audio {
+    /// Number of the stream in its container.
+    pub(crate) index: u32,
+    /// ffmpeg's codec name, such as `aac`.
+    pub(crate) codec: String,
+    /// Number of channels.
+    pub(crate) channels: Option<u32>,
+    /// Time of the first sample in seconds.
+    pub(crate) start: Option<f64>,
+    /// Length in seconds.
+    pub(crate) duration: Option<f64>,
+}
+
+/// Why ffprobe told nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProbeError {
+    /// ffprobe cannot be started.
+    #[error("{0}")]
+    Start(#[from] std::io::Error),
+    /// ffprobe was killed by something else.
+    #[error("ffprobe was killed by signal {0}")]
+    Killed(i32),
+    /// ffprobe cannot read the file.
+    #[error("{}", last_line(.0).unwrap_or("ffprobe cannot read it"))]
+    Unreadable(Tail),
+    /// ffprobe's answer makes no sense.
+    #[error("ffprobe's answer cannot be understood")]
+    Nonsense(#[source] serde_json::Error),
+    /// It took too long.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The caller gave up.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl ProbeError {
+    /// Who can mend it.
+    pub(crate) fn blame(&self) -> Blame {
+        match self {
+            Self::Start(_) | Self::Killed(_) | Self::Cancelled => Blame::Infrastructure,
+            Self::Unreadable(_) | Self::Nonsense(_) | Self::TimedOut(_) => Blame::Job,
+        }
+    }
+}
+
+/// The last thing a program said.
+fn last_line(tail: &Tail) -> Option<&str> {
+    tail.lines().next_back()
+}
+
+/// Asks ffprobe about an input. `input` are its arguments up to and with the `-i` and its operand.
+///
+/// # Errors
+/// Why ffprobe told nothing.
+pub(crate) async fn probe(
+    tools: &Tools,
+    input: &[OsString],
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Media, ProbeError> {
+    let mut args: Vec<OsString> = ["-v", "error", "-of", "json", "-show_entries", json::ENTRIES].map(Into::into).into();
+    args.extend_from_slice(input);
+    let mut answer = Vec::new();
+    let collect = |bytes: &[u8]| {
+        if answer.len() < MAX_ANSWER {
+            answer.extend_from_slice(bytes);
+        }
+    };
+    let (ended, tail) = run(&tools.ffprobe, &args, collect, give_up(limit, cancel)).await?;
+    match ended {
+        Ended::Exited(status) if status.success() => json::parse(&answer).map_err(ProbeError::Nonsense),
+        Ended::Exited(status) => Err(match std::os::unix::process::ExitStatusExt::signal(&status) {
+            Some(signal) => ProbeError::Killed(signal),
+            None => ProbeError::Unreadable(tail),
+        }),
+        Ended::Stopped(reason) => Err(reason),
+    }
+}
+
+async fn give_up(limit: Duration, cancel: &CancellationToken) -> ProbeError {
+    tokio::select! {
+        () = cancel.cancelled() => ProbeError::Cancelled,
+        () = tokio::time::sleep(limit) => ProbeError::TimedOut(limit),
+    }
+}

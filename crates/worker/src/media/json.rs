@@ -1,0 +1,215 @@
+//! Reads ffprobe's JSON. Pure.
+
+use std::collections::BTreeMap;
+
+use preset::Size;
+use serde::Deserialize;
+
+use super::{Audio, Media, Video};
+
+/// What ffprobe is asked for (`-show_entries`).
+pub(super) const ENTRIES: &str = "format=duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
+    sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels:\
+    stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    streams: Vec<Stream>,
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Deserialize, Default)]
+struct Format {
+    duration: Option<String>,
+    bit_rate: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    index: u32,
+    codec_type: Option<String>,
+    codec_name: Option<String>,
+    width: Option<u32>,
+    height: Option<u32>,
+    sample_aspect_ratio: Option<String>,
+    avg_frame_rate: Option<String>,
+    r_frame_rate: Option<String>,
+    start_time: Option<String>,
+    duration: Option<String>,
+    bit_rate: Option<String>,
+    channels: Option<u32>,
+    #[serde(default)]
+    disposition: BTreeMap<String, i64>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+}
+
+#[derive(Deserialize)]
+struct SideData {
+    rotation: Option<f64>,
+}
+
+/// Reads ffprobe's answer.
+pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
+    let Answer { streams, format } = serde_json::from_slice(answer)?;
+    let of_type = |wanted: &'static str| {
+        streams.iter().filter(move |stream| stream.codec_type.as_deref() == Some(wanted) && !stream.has("attached_pic"))
+    };
+    let video = of_type("video").filter_map(Stream::video).reduce(larger);
+    let audio = of_type("audio").find(|stream| stream.has("default")).or_else(|| of_type("audio").next());
+    Ok(Media {
+        duration: number(format.duration.as_deref()),
+        bit_rate: number(format.bit_rate.as_deref()),
+        video,
+        audio: audio.map(Stream::audio),
+    })
+}
+
+/// Of equals the first, where `max_by_key` would take the last.
+fn larger(best: Video, video: Video) -> Video {
+    if area(&video) > area(&best) { video } else { best }
+}
+
+fn area(video: &Video) -> u64 {
+    u64::from(video.coded.width) * u64::from(video.coded.height)
+}
+
+impl Stream {
+    fn has(&self, disposition: &str) -> bool {
+        self.disposition.get(disposition).is_some_and(|value| *value != 0)
+    }
+
+    /// `None` when the picture has no size: nothing can be made of such a stream.
+    fn video(&self) -> Option<Video> {
+        let coded = Size { width: self.width.filter(|w| *w > 0)?, height: self.height.filter(|h| *h > 0)? };
+        let rates = [&self.avg_frame_rate, &self.r_frame_rate];
+        Some(Video {
+            index: self.index,
+            codec: self.codec_name.clone().unwrap_or_default(),
+            coded,
+            display: self.display(coded),
+            frame_rate: rates.into_iter().find_map(|rate| ratio(rate.as_deref()?, '/')),
+            start: number(self.start_time.as_deref()),
+            duration: self.length(),
+            bit_rate: number(self.bit_rate.as_deref()),
+        })
+    }
+
+    fn audio(&self) -> Audio {
+        Audio {
+            index: self.index,
+            codec: self.codec_name.clone().unwrap_or_default(),
+            channels: self.channels,
+            start: number(self.start_time.as_deref()),
+            duration: self.length(),
+        }
+    }
+
+    /// Matroska tells a stream's length only in a tag.
+    fn length(&self) -> Option<f64> {
+        number(self.duration.as_deref()).or_else(|| clock(self.tags.get("DURATION")?)).filter(|length| *length > 0.0)
+    }
+
+    fn display(&self, coded: Size) -> Size {
+        let pixel = self.sample_aspect_ratio.as_deref().and_then(|text| ratio(text, ':')).unwrap_or(1.0);
+        let width = (f64::from(coded.width) * pixel).round().clamp(1.0, f64::from(u32::MAX));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped on the line above")]
+        let upright = Size { width: width as u32, height: coded.height };
+        if self.is_on_its_side() { Size { width: upright.height, height: upright.width } } else { upright }
+    }
+
+    fn is_on_its_side(&self) -> bool {
+        let tag = || self.tags.get("rotate")?.parse().ok();
+        let rotation: f64 = self.side_data_list.iter().find_map(|data| data.rotation).or_else(tag).unwrap_or(0.0);
+        (rotation.rem_euclid(180.0) - 90.0).abs() < 45.0
+    }
+}
+
+fn number(text: Option<&str>) -> Option<f64> {
+    text?.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// `30000/1001` or `4:3`; `None` when it is zero or not defined.
+fn ratio(text: &str, separator: char) -> Option<f64> {
+    let (numerator, denominator) = text.split_once(separator)?;
+    let ratio = numerator.parse::<f64>().ok()? / denominator.parse::<f64>().ok()?;
+    (ratio.is_finite() && ratio > 0.0).then_some(ratio)
+}
+
+/// `00:01:02.500000000` in seconds.
+fn clock(text: &str) -> Option<f64> {
+    text.splitn(3, ':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn video(fields: &str) -> Video {
+        let json = format!(r#"{{"streams":[{{"index":0,"codec_type":"video","width":1280,"height":720{fields}}}]}}"#);
+        parse(json.as_bytes()).expect("valid").video.expect("has video")
+    }
+
+    #[rstest]
+    #[case::plain("", 1280, 720)]
+    #[case::undefined_pixels(r#","sample_aspect_ratio":"0:1""#, 1280, 720)]
+    #[case::anamorphic(r#","sample_aspect_ratio":"4:3""#, 1707, 720)]
+    #[case::side_data(r#","side_data_list":[{"rotation":-90}]"#, 720, 1280)]
+    #[case::upside_down(r#","side_data_list":[{"rotation":180}]"#, 1280, 720)]
+    #[case::old_tag(r#","tags":{"rotate":"270"}"#, 720, 1280)]
+    fn the_display_size_knows_rotation_and_pixels(#[case] fields: &str, #[case] width: u32, #[case] height: u32) {
+        assert_eq!(video(fields).display, Size { width, height });
+    }
+
+    #[test]
+    fn rates_and_times_that_are_not_known_are_none() {
+        let unknown = video(r#","avg_frame_rate":"0/0","r_frame_rate":"0/0","start_time":"N/A","duration":"N/A""#);
+        assert_eq!((unknown.frame_rate, unknown.start, unknown.duration), (None, None, None));
+        let known = video(r#","avg_frame_rate":"24000/1001","start_time":"0.04","tags":{"DURATION":"00:01:02.5"}"#);
+        assert!((known.frame_rate.expect("known") - 23.976).abs() < 0.001);
+        assert_eq!((known.start, known.duration), (Some(0.04), Some(62.5)));
+    }
+
+    #[test]
+    fn a_cover_is_not_video_and_the_default_audio_track_wins() {
+        let json = br#"{"streams":[
+            {"index":0,"codec_type":"video","codec_name":"mjpeg","width":600,"height":600,"disposition":{"attached_pic":1}},
+            {"index":1,"codec_type":"audio","codec_name":"aac"},
+            {"index":2,"codec_type":"audio","codec_name":"opus","disposition":{"default":1}}],
+            "format":{"duration":"12.5"}}"#;
+        let media = parse(json).expect("valid");
+        assert_eq!(media.video, None);
+        assert_eq!(media.audio.map(|audio| audio.index), Some(2));
+        assert_eq!(media.duration, Some(12.5));
+    }
+
+    #[test]
+    fn of_several_pictures_the_first_of_the_largest_is_taken() {
+        let json = br#"{"streams":[
+            {"index":0,"codec_type":"video","width":640,"height":360},
+            {"index":1,"codec_type":"video","width":1280,"height":720},
+            {"index":2,"codec_type":"video","width":1280,"height":720}]}"#;
+        assert_eq!(parse(json).expect("valid").video.map(|video| video.index), Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(answer: Vec<u8>) {
+            let _ = parse(&answer);
+        }
+
+        #[test]
+        fn no_field_makes_it_panic(sar in ".*", rate in ".*", duration in ".*") {
+            let stream = serde_json::json!({"index": 0, "codec_type": "video", "width": u32::MAX, "height": 1,
+                "sample_aspect_ratio": sar, "avg_frame_rate": rate, "tags": {"DURATION": duration}});
+            let _ = parse(serde_json::json!({"streams": [stream]}).to_string().as_bytes());
+        }
+    }
+}

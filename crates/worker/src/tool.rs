@@ -1,0 +1,258 @@
+//! Runs ffmpeg and ffprobe as processes that cannot outlive their purpose.
+//!
+//! Each runs in a process group of its own, without standard input and without a shell. The group is stopped with
+//! TERM, a grace, then KILL; it is killed when the future that runs it is dropped, and when this process dies. Both
+//! pipes are always drained, and of standard error only the tail is kept.
+
+use std::{
+    ffi::OsString,
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    pin::pin,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::{
+        prctl,
+        signal::{Signal, killpg},
+    },
+    unistd::{Pid, getppid},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    process::{Child, Command},
+    time::timeout,
+};
+
+pub(crate) use tail::Tail;
+
+mod tail;
+
+/// How long a process has to end after TERM before it is killed.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+
+/// How long pipes may stay open after the process has ended: something outside its group may hold them.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// ffmpeg.
+    pub ffmpeg: PathBuf,
+    /// ffprobe.
+    pub ffprobe: PathBuf,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) enum Ended<R> {
+    /// By itself.
+    Exited(ExitStatus),
+    /// It was stopped, for this reason.
+    Stopped(R),
+}
+
+/// Runs a program to its end and hands what it prints to `stdout` as it comes. When `stop` ends first, the whole
+/// process group is stopped.
+///
+/// # Errors
+/// When the program cannot be started or waited for; the message names it.
+pub(crate) async fn run<R>(
+    program: &Path,
+    args: &[OsString],
+    mut stdout: impl FnMut(&[u8]),
+    stop: impl Future<Output = R>,
+) -> io::Result<(Ended<R>, Tail)> {
+    let mut process = Process::spawn(program, args).map_err(|error| name(program, &error))?;
+    let mut tail = Tail::default();
+    let (out, err) = (process.child.stdout.take(), process.child.stderr.take());
+    let ended = {
+        let drain = async { tokio::join!(pump(out, &mut stdout), pump(err, |bytes| tail.push(bytes))) };
+        let (mut drain, mut stop) = (pin!(drain), pin!(stop));
+        let mut drained = false;
+        let ended = loop {
+            tokio::select! {
+                status = process.child.wait() => break Ended::Exited(status?),
+                reason = &mut stop => {
+                    process.terminate().await;
+                    break Ended::Stopped(reason);
+                }
+                _ = &mut drain, if !drained => drained = true,
+            }
+        };
+        process.end();
+        if !drained {
+            // Nothing is lost when this runs out: the process and its group have ended.
+            let _ = timeout(DRAIN, drain).await;
+        }
+        ended
+    };
+    tail.finish();
+    Ok((ended, tail))
+}
+
+fn name(program: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: cannot be started: {error}", program.display()))
+}
+
+async fn pump(pipe: Option<impl AsyncRead + Unpin>, mut sink: impl FnMut(&[u8])) {
+    let Some(mut pipe) = pipe else { return };
+    let mut buffer = vec![0; 8 * 1024];
+    // A broken pipe ends the output like its regular end does.
+    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        sink(&buffer[..count]);
+    }
+}
+
+/// A child process that leads a group of its own.
+struct Process {
+    child: Child,
+    group: Pid,
+    ended: bool,
+}
+
+impl Process {
+    fn spawn(program: &Path, args: &[OsString]) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        die_with_parent(&mut command);
+        let child = command.spawn()?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child that was not awaited has a pid");
+        Ok(Self { child, group: Pid::from_raw(pid), ended: false })
+    }
+
+    async fn terminate(&mut self) {
+        let _ = killpg(self.group, Signal::SIGTERM);
+        if timeout(TERM_GRACE, self.child.wait()).await.is_err() {
+            let _ = killpg(self.group, Signal::SIGKILL);
+            let _ = self.child.wait().await;
+        }
+    }
+
+    /// Kills what the process left behind in its group. Called once, right after the leader was reaped, so that the
+    /// group's number cannot have been given to somebody else.
+    fn end(&mut self) {
+        let _ = killpg(self.group, Signal::SIGKILL);
+        self.ended = true;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.ended {
+            // The future was dropped in the middle. The runtime reaps the child.
+            self.end();
+        }
+    }
+}
+
+/// Asks the kernel to kill the child when the thread that started it dies. Worker threads live as long as the process.
+#[expect(unsafe_code, reason = "the only way to run code between fork and exec")]
+fn die_with_parent(command: &mut Command) {
+    let parent = Pid::this();
+    let hook = move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have died before the call above.
+        if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: the hook makes two system calls that are async-signal-safe, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(hook) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, ready},
+        time::Instant,
+    };
+
+    use super::*;
+
+    fn shell(script: &str) -> (PathBuf, Vec<OsString>) {
+        ("/bin/sh".into(), vec!["-c".into(), script.into()])
+    }
+
+    fn is_alive(pid: i32) -> bool {
+        // A zombie counts as dead: it does nothing any more.
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    #[tokio::test]
+    async fn output_and_the_end_of_standard_error_come_back() {
+        let (sh, args) = shell("echo out; echo one >&2; echo two >&2; exit 3");
+        let mut out = Vec::new();
+        let (ended, tail) = run(&sh, &args, |bytes| out.extend_from_slice(bytes), pending::<()>()).await.expect("runs");
+        assert!(matches!(ended, Ended::Exited(status) if status.code() == Some(3)));
+        assert_eq!((out.as_slice(), tail.lines().collect::<Vec<_>>()), (&b"out\n"[..], vec!["one", "two"]));
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_named() {
+        let error = run(Path::new("/no/such"), &[], |_| (), pending::<()>()).await.expect_err("cannot run");
+        assert!(error.to_string().starts_with("/no/such: cannot be started"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ignores_term_is_killed_with_its_children() {
+        let (sh, args) = shell("trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000");
+        let mut out = Vec::new();
+        let (told, hear) = tokio::sync::oneshot::channel();
+        let mut told = Some(told);
+        let on_output = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            told.take().map(|told| told.send(()));
+        };
+        let started = Instant::now();
+        let (ended, _) =
+            run(&sh, &args, on_output, async { hear.await.expect("the child prints") }).await.expect("runs");
+        assert!(matches!(ended, Ended::Stopped(())));
+        assert!(started.elapsed() < TERM_GRACE + DRAIN + Duration::from_secs(5));
+        let child = String::from_utf8(out).expect("text").trim().parse().expect("a pid");
+        assert!(!is_alive(child));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_run_leaves_no_process() {
+        let (sh, args) = shell("echo $$; sleep 1000");
+        let (told, hear) = tokio::sync::oneshot::channel();
+        let mut told = Some(told);
+        let on_output = |bytes: &[u8]| {
+            told.take().map(|told| told.send(bytes.to_vec()));
+        };
+        let pid = tokio::select! {
+            _ = run(&sh, &args, on_output, pending::<()>()) => panic!("it sleeps"),
+            bytes = hear => bytes.expect("it prints"),
+        };
+        let pid = String::from_utf8(pid).expect("text").trim().parse().expect("a pid");
+        while is_alive(pid) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_stays_open_elsewhere_does_not_hang_the_run() {
+        // setsid leaves the group, so the kill does not reach it.
+        let (sh, args) = shell("setsid sleep 3 & exit 0");
+        let (ended, _) = run(&sh, &args, |_| (), pending::<()>()).await.expect("runs");
+        assert!(matches!(ended, Ended::Exited(status) if status.success()));
+    }
+
+    #[tokio::test]
+    async fn a_flood_on_both_pipes_does_not_stall() {
+        let (sh, args) = shell("yes | head -c 5000000; yes | head -c 5000000 >&2");
+        let mut count = 0;
+        let (_, tail) = run(&sh, &args, |bytes| count += bytes.len(), pending::<()>()).await.expect("runs");
+        assert_eq!(count, 5_000_000);
+        assert!(tail.lines().count() <= tail::MAX_LINES);
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_is_already_due_stops_at_once() {
+        let (sh, args) = shell("sleep 1000");
+        let (ended, _) = run(&sh, &args, |_| (), ready("why")).await.expect("runs");
+        assert!(matches!(ended, Ended::Stopped("why")));
+    }
+}

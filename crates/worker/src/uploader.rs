@@ -1,0 +1,1 @@
+//! Publishes a finished output, whole or not at all.

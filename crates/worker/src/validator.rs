@@ -1,0 +1,1 @@
+//! Proves an output whole before it is published.
