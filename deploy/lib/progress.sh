@@ -46,13 +46,14 @@ show_progress() {
   return $failed
 }
 
-# note_event JOB JSON: remembers what it says. Where nothing is drawn, a new status is a line.
+# note_event JOB JSON: remembers what it says. Where nothing is drawn, a new status and each tenth is a line.
 note_event() {
-  local job=$1 old=${statuses[$1]}
+  local job=$1 old=${statuses[$1]}$((percents[$1] / 10))
   [[ $2 =~ \"status\":\"JOB_STATUS_([A-Z]+)\" ]] && statuses[job]=${BASH_REMATCH[1]}
   [[ $2 =~ \"progress\":([0-9]+) ]] && percents[job]=${BASH_REMATCH[1]}
   errors[job]=$(json_text error "$2")
-  if [[ ! -t 1 && ${statuses[job]} != "$old" ]]; then say "${labels[job]}: $(words "${statuses[job]}")"; fi
+  [[ -t 1 || ${statuses[job]}$((percents[job] / 10)) == "$old" ]] ||
+    say "${labels[job]}: ${percents[job]} %, $(words "${statuses[job]}")"
 }
 
 draw_all() {
