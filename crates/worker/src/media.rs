@@ -1,13 +1,13 @@
 //! Facts about a media file, as ffprobe tells them. Unknown is `None`, never zero.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
 use preset::Size;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     failure::Blame,
-    tool::{Ended, Tail, Tools, run},
+    tool::{Ended, Invocation, Tail, Tools, run},
 };
 
 mod json;
@@ -102,25 +102,35 @@ fn last_line(tail: &Tail) -> Option<&str> {
     tail.lines().next_back()
 }
 
-/// Asks ffprobe about an input. `input` are its arguments up to and with the `-i` and its operand.
+/// What a program reads.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    /// ffmpeg's and ffprobe's options for it, then `-i` and its operand.
+    pub(crate) args: Vec<OsString>,
+    /// What network connections must go through.
+    pub(crate) proxy: Option<SocketAddr>,
+}
+
+/// Asks ffprobe about an input.
 ///
 /// # Errors
 /// Why ffprobe told nothing.
 pub(crate) async fn probe(
     tools: &Tools,
-    input: &[OsString],
+    input: &Input,
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Media, ProbeError> {
     let mut args: Vec<OsString> = ["-v", "error", "-of", "json", "-show_entries", json::ENTRIES].map(Into::into).into();
-    args.extend_from_slice(input);
+    args.extend_from_slice(&input.args);
+    let ffprobe = Invocation::new(&tools.ffprobe, args).through(input.proxy);
     let mut answer = Vec::new();
     let collect = |bytes: &[u8]| {
         if answer.len() < MAX_ANSWER {
             answer.extend_from_slice(bytes);
         }
     };
-    let (ended, tail) = run(&tools.ffprobe, &args, collect, give_up(limit, cancel)).await?;
+    let (ended, tail) = run(&ffprobe, collect, give_up(limit, cancel)).await?;
     match ended {
         Ended::Exited(status) if status.success() => json::parse(&answer).map_err(ProbeError::Nonsense),
         Ended::Exited(status) => Err(match std::os::unix::process::ExitStatusExt::signal(&status) {

@@ -1,13 +1,14 @@
 //! Runs ffmpeg and ffprobe as processes that cannot outlive their purpose.
 //!
-//! Each runs in a process group of its own, without standard input and without a shell. The group is stopped with
-//! TERM, a grace, then KILL; it is killed when the future that runs it is dropped, and when this process dies. Both
-//! pipes are always drained, and of standard error only the tail is kept.
+//! Each runs in a process group of its own, without standard input, without a shell and without this process's secrets.
+//! The group is stopped with TERM, a grace, then KILL; it is killed when the future that runs it is dropped, and when
+//! this process dies. Both pipes are always drained, and of standard error only the tail is kept.
 
 use std::{
     ffi::OsString,
     future::Future,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
     process::{ExitStatus, Stdio},
@@ -46,6 +47,51 @@ pub struct Tools {
     pub ffprobe: PathBuf,
 }
 
+/// What of this process's environment the programs get to see: what finds libraries and fonts, no credentials, and no
+/// proxy settings that would lead around the input guard.
+const ENVIRONMENT: &[&str] =
+    &["PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "FONTCONFIG_FILE", "FONTCONFIG_PATH"];
+
+/// One run of a program.
+#[derive(Debug, Clone)]
+pub(crate) struct Invocation {
+    program: PathBuf,
+    args: Vec<OsString>,
+    directory: Option<PathBuf>,
+    proxy: Option<SocketAddr>,
+}
+
+impl Invocation {
+    /// Runs `program` with `args`, in this process's folder.
+    pub(crate) fn new(program: &Path, args: Vec<OsString>) -> Self {
+        Self { program: program.to_owned(), args, directory: None, proxy: None }
+    }
+
+    /// In another folder.
+    pub(crate) fn in_directory(self, directory: &Path) -> Self {
+        Self { directory: Some(directory.to_owned()), ..self }
+    }
+
+    /// With every HTTP and HTTPS connection through this proxy.
+    pub(crate) fn through(self, proxy: Option<SocketAddr>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).env_clear();
+        command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        if let Some(proxy) = self.proxy {
+            // ffmpeg's name for both protocols, at every depth of a playlist.
+            command.env("http_proxy", format!("http://{proxy}"));
+        }
+        command
+    }
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub(crate) enum Ended<R> {
@@ -61,12 +107,11 @@ pub(crate) enum Ended<R> {
 /// # Errors
 /// When the program cannot be started or waited for; the message names it.
 pub(crate) async fn run<R>(
-    program: &Path,
-    args: &[OsString],
+    invocation: &Invocation,
     mut stdout: impl FnMut(&[u8]),
     stop: impl Future<Output = R>,
 ) -> io::Result<(Ended<R>, Tail)> {
-    let mut process = Process::spawn(program, args).map_err(|error| name(program, &error))?;
+    let mut process = Process::spawn(invocation.command()).map_err(|error| name(&invocation.program, &error))?;
     let mut tail = Tail::default();
     let (out, err) = (process.child.stdout.take(), process.child.stderr.take());
     let ended = {
@@ -115,9 +160,8 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(program: &Path, args: &[OsString]) -> io::Result<Self> {
-        let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    fn spawn(mut command: Command) -> io::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         die_with_parent(&mut command);
         let child = command.spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child that was not awaited has a pid");
@@ -171,8 +215,8 @@ mod tests {
 
     use super::*;
 
-    fn shell(script: &str) -> (PathBuf, Vec<OsString>) {
-        ("/bin/sh".into(), vec!["-c".into(), script.into()])
+    fn shell(script: &str) -> Invocation {
+        Invocation::new(Path::new("/bin/sh"), vec!["-c".into(), script.into()])
     }
 
     fn is_alive(pid: i32) -> bool {
@@ -182,22 +226,24 @@ mod tests {
 
     #[tokio::test]
     async fn output_and_the_end_of_standard_error_come_back() {
-        let (sh, args) = shell("echo out; echo one >&2; echo two >&2; exit 3");
+        let sh = shell("echo out; echo one >&2; echo two >&2; exit 3");
         let mut out = Vec::new();
-        let (ended, tail) = run(&sh, &args, |bytes| out.extend_from_slice(bytes), pending::<()>()).await.expect("runs");
+        let (ended, tail) = run(&sh, |bytes| out.extend_from_slice(bytes), pending::<()>()).await.expect("runs");
         assert!(matches!(ended, Ended::Exited(status) if status.code() == Some(3)));
         assert_eq!((out.as_slice(), tail.lines().collect::<Vec<_>>()), (&b"out\n"[..], vec!["one", "two"]));
     }
 
     #[tokio::test]
     async fn a_missing_program_is_named() {
-        let error = run(Path::new("/no/such"), &[], |_| (), pending::<()>()).await.expect_err("cannot run");
+        let error = run(&Invocation::new(Path::new("/no/such"), Vec::new()), |_| (), pending::<()>())
+            .await
+            .expect_err("cannot run");
         assert!(error.to_string().starts_with("/no/such: cannot be started"), "{error}");
     }
 
     #[tokio::test]
     async fn a_process_that_ignores_term_is_killed_with_its_children() {
-        let (sh, args) = shell("trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000");
+        let sh = shell("trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000");
         let mut out = Vec::new();
         let (told, hear) = tokio::sync::oneshot::channel();
         let mut told = Some(told);
@@ -206,8 +252,7 @@ mod tests {
             told.take().map(|told| told.send(()));
         };
         let started = Instant::now();
-        let (ended, _) =
-            run(&sh, &args, on_output, async { hear.await.expect("the child prints") }).await.expect("runs");
+        let (ended, _) = run(&sh, on_output, async { hear.await.expect("the child prints") }).await.expect("runs");
         assert!(matches!(ended, Ended::Stopped(())));
         assert!(started.elapsed() < TERM_GRACE + DRAIN + Duration::from_secs(5));
         let child = String::from_utf8(out).expect("text").trim().parse().expect("a pid");
@@ -216,14 +261,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_run_leaves_no_process() {
-        let (sh, args) = shell("echo $$; sleep 1000");
+        let sh = shell("echo $$; sleep 1000");
         let (told, hear) = tokio::sync::oneshot::channel();
         let mut told = Some(told);
         let on_output = |bytes: &[u8]| {
             told.take().map(|told| told.send(bytes.to_vec()));
         };
         let pid = tokio::select! {
-            _ = run(&sh, &args, on_output, pending::<()>()) => panic!("it sleeps"),
+            _ = run(&sh, on_output, pending::<()>()) => panic!("it sleeps"),
             bytes = hear => bytes.expect("it prints"),
         };
         let pid = String::from_utf8(pid).expect("text").trim().parse().expect("a pid");
@@ -235,24 +280,36 @@ mod tests {
     #[tokio::test]
     async fn a_pipe_that_stays_open_elsewhere_does_not_hang_the_run() {
         // setsid leaves the group, so the kill does not reach it.
-        let (sh, args) = shell("setsid sleep 3 & exit 0");
-        let (ended, _) = run(&sh, &args, |_| (), pending::<()>()).await.expect("runs");
+        let sh = shell("setsid sleep 3 & exit 0");
+        let (ended, _) = run(&sh, |_| (), pending::<()>()).await.expect("runs");
         assert!(matches!(ended, Ended::Exited(status) if status.success()));
     }
 
     #[tokio::test]
+    async fn secrets_and_proxy_settings_are_not_handed_on() {
+        let sh = shell("env").through(Some(([127, 0, 0, 1], 3128).into())).in_directory(Path::new("/"));
+        let mut out = Vec::new();
+        run(&sh, |bytes| out.extend_from_slice(bytes), pending::<()>()).await.expect("runs");
+        let names: Vec<_> =
+            std::str::from_utf8(&out).expect("text").lines().filter_map(|l| l.split_once('=')).collect();
+        // CARGO is set for every test; the shell itself adds PWD, SHLVL and _.
+        assert!(names.iter().all(|(name, _)| *name != "CARGO"), "{names:?}");
+        assert!(names.contains(&("http_proxy", "http://127.0.0.1:3128")) && names.contains(&("PWD", "/")), "{names:?}");
+    }
+
+    #[tokio::test]
     async fn a_flood_on_both_pipes_does_not_stall() {
-        let (sh, args) = shell("yes | head -c 5000000; yes | head -c 5000000 >&2");
+        let sh = shell("yes | head -c 5000000; yes | head -c 5000000 >&2");
         let mut count = 0;
-        let (_, tail) = run(&sh, &args, |bytes| count += bytes.len(), pending::<()>()).await.expect("runs");
+        let (_, tail) = run(&sh, |bytes| count += bytes.len(), pending::<()>()).await.expect("runs");
         assert_eq!(count, 5_000_000);
         assert!(tail.lines().count() <= tail::MAX_LINES);
     }
 
     #[tokio::test]
     async fn a_stop_that_is_already_due_stops_at_once() {
-        let (sh, args) = shell("sleep 1000");
-        let (ended, _) = run(&sh, &args, |_| (), ready("why")).await.expect("runs");
+        let sh = shell("sleep 1000");
+        let (ended, _) = run(&sh, |_| (), ready("why")).await.expect("runs");
         assert!(matches!(ended, Ended::Stopped("why")));
     }
 }
