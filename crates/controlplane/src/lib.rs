@@ -1,1 +1,80 @@
-//! Placeholder.
+//! The control plane: takes jobs over REST, hands them to workers over gRPC, tells clients what becomes of them.
+//!
+//! A request enters in [`api`], is checked in [`job`], finds a worker in [`balancer`], is written down in [`store`],
+//! and is followed to its end in [`dispatcher`], which tells listeners through [`event`].
+
+pub mod api;
+pub mod balancer;
+pub mod config;
+pub mod dispatcher;
+pub mod event;
+pub mod healthcheck;
+pub mod job;
+pub mod metrics;
+pub mod recent;
+pub mod server;
+pub mod store;
+pub mod text;
+pub mod worker_client;
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use service::lifecycle::{Lifecycle, Outcome};
+use tokio::net::TcpListener;
+
+use crate::{
+    api::Api, balancer::Balancer, config::Config, dispatcher::Dispatcher, metrics::Metrics, store::memory::Memory,
+};
+
+/// How long tasks may take to end once they have been told to drop everything.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Listens on every address of this machine.
+///
+/// # Errors
+/// When the port is taken or not allowed.
+pub async fn bind(port: u16) -> anyhow::Result<TcpListener> {
+    // On Linux the IPv6 socket takes IPv4 too; some machines have no IPv6 at all.
+    let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+    };
+    listener.with_context(|| format!("cannot listen on port {port}"))
+}
+
+/// Serves on `listener` until `lifecycle` is stopped and its tasks have ended.
+///
+/// # Errors
+/// When the listener is not usable.
+pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<Outcome> {
+    let address = listener.local_addr().context("the listener has no address")?;
+    if config.api_key.is_none() {
+        tracing::warn!("API_KEY is not set: every route is open");
+    }
+    let metrics = Metrics::new();
+    let balancer = Balancer::new(config.workers, config.startup_timeout, metrics.clone());
+    let store = Arc::new(Memory::default());
+    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), config.timing, lifecycle.clone());
+    let closing = closing(dispatcher.clone(), lifecycle.clone());
+    let api_key = config.api_key.map(Arc::new);
+    let router = api::router(Api { dispatcher, metrics, api_key, lifecycle: lifecycle.clone() });
+    lifecycle.spawn("server", server::serve(listener, router, lifecycle.clone(), closing));
+    tracing::info!(server.address = %address, version = service::VERSION, "control plane is ready");
+    let outcome = lifecycle.finish(config.shutdown_grace, LAST).await;
+    tracing::info!(?outcome, "control plane has stopped");
+    Ok(outcome)
+}
+
+/// The server stays open while jobs run, so that clients can learn how they end; new jobs are refused meanwhile.
+async fn closing(dispatcher: Dispatcher, lifecycle: Lifecycle) {
+    lifecycle.stopping().await;
+    tokio::select! {
+        () = dispatcher.drained() => {}
+        () = lifecycle.aborting() => {}
+    }
+}

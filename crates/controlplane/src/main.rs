@@ -1,2 +1,43 @@
-//! Placeholder.
-fn main() {}
+//! Parses, binds, runs and reports; everything else is in the library.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use controlplane::{config, config::Config, healthcheck};
+use service::{
+    cli::{self, Action},
+    env::ProcessEnv,
+    lifecycle::{Lifecycle, Outcome},
+    telemetry,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let about = "Takes encoding jobs over REST and hands them to workers";
+    let done = match cli::parse(cli::command("controlplane", about, config::SETTINGS)) {
+        Action::Serve => serve().await,
+        Action::Healthcheck => check().await,
+    };
+    match done {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("controlplane: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> anyhow::Result<Outcome> {
+    let config = Config::read(&ProcessEnv)?;
+    telemetry::start(&config.telemetry);
+    let lifecycle = Lifecycle::new();
+    lifecycle.watch_signals().context("cannot watch for signals")?;
+    let listener = controlplane::bind(config.port).await?;
+    controlplane::run(config, listener, lifecycle).await
+}
+
+async fn check() -> anyhow::Result<Outcome> {
+    healthcheck::ask(config::port(&ProcessEnv)?).await?;
+    Ok(Outcome::Clean)
+}

@@ -1,0 +1,107 @@
+//! The HTTP interface: one endpoint a file.
+//!
+//! Everything under `/api/v1` needs the API key, unknown routes too; health, metrics and documentation are open. Every
+//! error is JSON.
+
+mod auth;
+mod cancel_job;
+mod create_job;
+mod error;
+mod get_health;
+mod get_job;
+mod get_metrics;
+mod get_workers_status;
+mod job_id;
+mod json_body;
+mod list_presets;
+mod openapi;
+mod stream_job;
+
+use std::{any::Any, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use secrecy::SecretString;
+use service::lifecycle::Lifecycle;
+use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use error::Error;
+
+use crate::{dispatcher::Dispatcher, metrics::Metrics};
+
+/// Longest request body in bytes.
+const MAX_BODY: usize = 256 * 1024;
+
+/// What endpoints work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Runs jobs.
+    pub dispatcher: Dispatcher,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// What clients must send; `None` lets everybody in.
+    pub api_key: Option<Arc<SecretString>>,
+    /// Tells when to stop.
+    pub lifecycle: Lifecycle,
+}
+
+/// Every route.
+pub fn router(api: Api) -> Router {
+    let (router, document) = open_api_router(&api).split_for_parts();
+    router
+        .merge(SwaggerUi::new("/swagger").url("/api/openapi.json", document))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(no_sniffing))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(TraceLayer::new_for_http())
+        .with_state(api)
+}
+
+fn open_api_router(api: &Api) -> OpenApiRouter<Api> {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(create_job::create_job))
+        .routes(routes!(get_job::get_job, cancel_job::cancel_job))
+        .routes(routes!(stream_job::stream_job))
+        .routes(routes!(get_workers_status::get_workers_status))
+        .routes(routes!(list_presets::list_presets))
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(api.clone(), auth::require_key));
+    OpenApiRouter::with_openapi(openapi::document())
+        .nest("/api/v1", v1)
+        .routes(routes!(get_health::get_health))
+        .routes(routes!(get_metrics::get_metrics))
+}
+
+async fn not_found() -> Error {
+    Error::UnknownRoute
+}
+
+async fn method_not_allowed() -> Error {
+    Error::Method
+}
+
+async fn no_sniffing(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    tracing::error!(panic = message, "a request panicked");
+    Error::Internal.into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! What clients are told when something is wrong: one table from error to status.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    dispatcher::{CancelError, SubmitError},
+    job::spec::Invalid,
+    store,
+};
+
+/// The body of every error.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// What is wrong.
+    #[schema(example = "input_url: is required")]
+    error: String,
+    /// The field of the request that is wrong, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "input_url")]
+    field: Option<String>,
+}
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No `Authorization` header.
+    #[error("missing authorization header")]
+    MissingAuthorization,
+    /// An `Authorization` header that is not `Bearer <key>`.
+    #[error("invalid authorization header format")]
+    InvalidAuthorization,
+    /// Another key.
+    #[error("invalid api key")]
+    InvalidKey,
+    /// A body that is not JSON.
+    #[error("invalid JSON: {0}")]
+    Syntax(String),
+    /// A field with the wrong JSON type.
+    #[error("{field}: {reason}")]
+    Type {
+        /// Its path.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A field that is missing or wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A body that is something else than JSON.
+    #[error("content type must be application/json")]
+    ContentType,
+    /// A body over the limit.
+    #[error("the body is longer than {} bytes", super::MAX_BODY)]
+    TooLarge,
+    /// A body that did not arrive.
+    #[error("the body did not arrive whole")]
+    Body,
+    /// No such route.
+    #[error("not found")]
+    UnknownRoute,
+    /// A route that has other methods.
+    #[error("method not allowed")]
+    Method,
+    /// No such job.
+    #[error("job not found")]
+    UnknownJob,
+    /// A job that was not accepted.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// A job that was not cancelled.
+    #[error(transparent)]
+    Cancel(#[from] CancelError),
+    /// The store failed.
+    #[error("cannot read the job")]
+    Store(#[from] store::Error),
+    /// A mistake of ours.
+    #[error("internal error")]
+    Internal,
+}
+
+impl Error {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingAuthorization | Self::InvalidAuthorization | Self::InvalidKey => StatusCode::UNAUTHORIZED,
+            Self::Syntax(_) | Self::Type { .. } | Self::Invalid(_) | Self::Submit(SubmitError::Refused(_)) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body => StatusCode::REQUEST_TIMEOUT,
+            Self::UnknownRoute | Self::UnknownJob | Self::Cancel(CancelError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Cancel(CancelError::Finished) => StatusCode::CONFLICT,
+            Self::Submit(SubmitError::NoWorker | SubmitError::Busy | SubmitError::Stopping) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Submit(SubmitError::Store(_))
+            | Self::Cancel(CancelError::Store(_))
+            | Self::Store(_)
+            | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn body(&self) -> ErrorBody {
+        let field = match self {
+            Self::Type { field, .. } => Some(field.clone()),
+            Self::Invalid(invalid) => Some(invalid.field.to_owned()),
+            _ => None,
+        };
+        // What went wrong inside is for the log alone.
+        let error = if self.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            Self::Internal.to_string()
+        } else {
+            self.to_string()
+        };
+        ErrorBody { error, field }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = ?self, "request failed");
+        }
+        let mut response = (status, Json(self.body())).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::job::{JobId, Status};
+
+    fn conflict() -> store::Error {
+        store::Error::Conflict { id: JobId::random(), expected: Status::Queued }
+    }
+
+    fn invalid() -> Invalid {
+        Invalid { field: "preset", reason: "is required".to_owned() }
+    }
+
+    #[rstest]
+    #[case(Error::MissingAuthorization, 401, "missing authorization header")]
+    #[case(Error::InvalidAuthorization, 401, "invalid authorization header format")]
+    #[case(Error::InvalidKey, 401, "invalid api key")]
+    #[case(Error::Syntax("x".to_owned()), 400, "invalid JSON: x")]
+    #[case(Error::Type { field: "a.b".to_owned(), reason: "x".to_owned() }, 400, "a.b: x")]
+    #[case(Error::Invalid(invalid()), 400, "preset: is required")]
+    #[case(Error::ContentType, 415, "content type must be application/json")]
+    #[case(Error::TooLarge, 413, "the body is longer than 262144 bytes")]
+    #[case(Error::Body, 408, "the body did not arrive whole")]
+    #[case(Error::UnknownRoute, 404, "not found")]
+    #[case(Error::Method, 405, "method not allowed")]
+    #[case(Error::UnknownJob, 404, "job not found")]
+    #[case(SubmitError::NoWorker.into(), 503, "no available workers")]
+    #[case(SubmitError::Busy.into(), 503, "too many jobs are waiting for a worker")]
+    #[case(SubmitError::Stopping.into(), 503, "the service is stopping")]
+    #[case(SubmitError::Refused("no s3".to_owned()).into(), 400, "no s3")]
+    #[case(SubmitError::Store(conflict()).into(), 500, "internal error")]
+    #[case(CancelError::Unknown.into(), 404, "job not found")]
+    #[case(CancelError::Finished.into(), 409, "job is already finished")]
+    #[case(CancelError::Store(conflict()).into(), 500, "internal error")]
+    #[case(Error::Store(conflict()), 500, "internal error")]
+    #[case(Error::Internal, 500, "internal error")]
+    fn each_error_has_a_status_and_a_text(#[case] error: Error, #[case] status: u16, #[case] text: &str) {
+        assert_eq!((error.status().as_u16(), error.body().error.as_str()), (status, text));
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_beside_the_text() {
+        assert_eq!(Error::Invalid(invalid()).body().field.as_deref(), Some("preset"));
+        assert_eq!(Error::Internal.body().field, None);
+    }
+}

@@ -1,0 +1,26 @@
+//! The document that the routes add up to.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{balancer::Balancer, dispatcher::Timing, store::memory::Memory};
+
+fn api() -> Api {
+    let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new());
+    let balancer = Balancer::new(Vec::new(), Duration::from_secs(1), metrics.clone());
+    let store = Arc::new(Memory::default());
+    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Timing::default(), lifecycle.clone());
+    Api { dispatcher, metrics, api_key: None, lifecycle }
+}
+
+#[test]
+fn every_route_is_documented() {
+    insta::assert_json_snapshot!(open_api_router(&api()).into_openapi());
+}
+
+#[test]
+fn a_panic_tells_nothing_of_the_inside() {
+    let response = panicked(Box::new("the inside"));
+    assert_eq!(response.status(), axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+}

@@ -1,0 +1,106 @@
+//! Picks a worker with a free slot: round robin for the starting point, then the first that is ready.
+//!
+//! Every pick opens its own connections and the chosen one stays with the task: behind a connection-level balancer the
+//! connection is what pins the machine. Workers are asked one after the other, but none is waited for longer than
+//! [`STAGGER`] before the next is asked too, and one that was overtaken is asked last for a while. So a sleeping or
+//! hung worker delays nobody, and a sleeping one is not woken while others have room.
+//!
+//! - [`address`]: where a worker listens
+//! - [`rotation`]: whose turn it is
+//! - [`selection`]: the order of asking, as a pure state machine
+//! - [`candidates`]: drives it
+
+mod address;
+mod candidates;
+mod rotation;
+mod selection;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+pub use address::Address;
+pub use candidates::{Candidate, Candidates};
+
+use crate::{
+    metrics::Metrics,
+    worker_client::{self, Connection, WorkerStatus},
+};
+
+/// How long one worker may take to answer before the next is asked too.
+const STAGGER: Duration = Duration::from_millis(50);
+
+/// How long a worker that was overtaken by another is asked last.
+const AVOIDANCE: Duration = Duration::from_secs(10);
+
+/// The workers and whose turn it is.
+#[derive(Debug)]
+pub struct Balancer {
+    workers: Vec<Worker>,
+    rotation: rotation::Rotation,
+    startup_timeout: Duration,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Worker {
+    address: Address,
+    /// Asked last until then.
+    avoid_until: Mutex<Option<Instant>>,
+}
+
+impl Balancer {
+    /// A balancer over `addresses`; a worker may take `startup_timeout` to connect and answer.
+    #[must_use]
+    pub fn new(addresses: Vec<Address>, startup_timeout: Duration, metrics: Metrics) -> Self {
+        let workers = addresses.into_iter().map(|address| Worker { address, avoid_until: Mutex::default() }).collect();
+        Self { workers, rotation: rotation::Rotation::default(), startup_timeout, metrics }
+    }
+
+    /// The workers that have room, best first, each at most once.
+    #[must_use]
+    pub fn candidates(&self) -> Candidates<'_> {
+        let avoided: Vec<_> = self.workers.iter().map(Worker::is_avoided).collect();
+        Candidates::new(self, self.rotation.order(&avoided))
+    }
+
+    /// Asks every worker at once how busy it is.
+    pub async fn overview(&self, timeout: Duration) -> Vec<(&Address, Result<WorkerStatus, worker_client::Error>)> {
+        let timeout = timeout.min(self.startup_timeout);
+        let ask = async |worker| {
+            let answer = self.ask(worker, timeout).await;
+            (&worker.address, answer.map(|(_, status)| status))
+        };
+        join_all(self.workers.iter().map(ask)).await
+    }
+
+    async fn ask(
+        &self,
+        worker: &Worker,
+        timeout: Duration,
+    ) -> Result<(Connection, WorkerStatus), worker_client::Error> {
+        let answer = Connection::open(&worker.address, timeout).await;
+        self.metrics.worker_answered(&worker.address, answer.as_ref().ok().map(|(_, status)| status));
+        match &answer {
+            Ok(_) => worker.set_avoided(None),
+            Err(error) if error.is_timeout() => worker.set_avoided(Some(AVOIDANCE)),
+            Err(_) => {}
+        }
+        answer
+    }
+}
+
+impl Worker {
+    fn is_avoided(&self) -> bool {
+        self.avoid_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
+    }
+
+    fn set_avoided(&self, time: Option<Duration>) {
+        let until = time.map(|time| Instant::now() + time);
+        *self.avoid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}

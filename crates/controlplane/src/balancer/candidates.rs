@@ -1,0 +1,90 @@
+//! Drives a selection: asks workers over the network and tells the state machine what they answer.
+
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    AVOIDANCE, Address, Balancer, STAGGER,
+    selection::{Action, Event, Selection},
+};
+use crate::worker_client::Connection;
+
+/// A worker that has just said that it has room, and the connection over which it did.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Where it listens.
+    pub address: Address,
+    /// The connection, pinned to the machine that answered.
+    pub connection: Connection,
+}
+
+/// The workers that have room, one after the other. Dropping it drops the connections that were not chosen.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    balancer: &'a Balancer,
+    selection: Selection,
+    questions: FuturesUnordered<BoxFuture<'a, (usize, Option<Connection>)>>,
+    begun: bool,
+}
+
+impl<'a> Candidates<'a> {
+    pub(super) fn new(balancer: &'a Balancer, order: Vec<usize>) -> Self {
+        Self { balancer, selection: Selection::new(order), questions: FuturesUnordered::new(), begun: false }
+    }
+
+    /// The next worker that has room; `None` when every worker has answered. A second call says that the worker of the
+    /// first did not take the job.
+    pub async fn next(&mut self) -> Option<Candidate> {
+        let mut action = if self.begun { self.selection.on(Event::Rejected) } else { self.selection.begin() };
+        self.begun = true;
+        let mut stagger = Instant::now() + STAGGER;
+        loop {
+            match action {
+                Action::Ask(worker) => {
+                    self.ask(worker);
+                    stagger = Instant::now() + STAGGER;
+                }
+                Action::Wait => {}
+                Action::GiveUp => return None,
+            }
+            let (worker, connection) = tokio::select! {
+                Some(answer) = self.questions.next() => answer,
+                () = sleep_until(stagger), if self.selection.has_unasked() => {
+                    action = self.selection.on(Event::Stagger);
+                    continue;
+                }
+            };
+            let Some(connection) = connection else {
+                action = self.selection.on(Event::Unavailable(worker));
+                continue;
+            };
+            return Some(self.choose(worker, connection));
+        }
+    }
+
+    fn ask(&mut self, worker: usize) {
+        let balancer = self.balancer;
+        self.questions.push(Box::pin(async move {
+            let target = &balancer.workers[worker];
+            match balancer.ask(target, balancer.startup_timeout).await {
+                Ok((connection, status)) if status.has_room() => (worker, Some(connection)),
+                Ok((_, status)) => {
+                    tracing::debug!(worker.address = %target.address, current_jobs = status.current_jobs, "worker is full");
+                    (worker, None)
+                }
+                Err(error) => {
+                    tracing::warn!(worker.address = %target.address, error = error.chain(), "worker does not answer");
+                    (worker, None)
+                }
+            }
+        }));
+    }
+
+    fn choose(&mut self, worker: usize, connection: Connection) -> Candidate {
+        for slow in self.selection.choose(worker) {
+            self.balancer.workers[slow].set_avoided(Some(AVOIDANCE));
+        }
+        self.balancer.rotation.chosen(worker);
+        Candidate { address: self.balancer.workers[worker].address.clone(), connection }
+    }
+}

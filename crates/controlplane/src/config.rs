@@ -1,0 +1,159 @@
+//! Settings of the control plane.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use service::{
+    env::{self, Env, Mistakes, Reader, Setting},
+    telemetry,
+};
+
+use crate::{balancer::Address, dispatcher::Timing};
+
+const PORT: Setting = Setting { name: "PORT", default: Some("8080"), help: "port of the HTTP server" };
+const WORKER_NODES: Setting = Setting {
+    name: "WORKER_NODES",
+    default: None,
+    help: "required; addresses of the workers, such as `worker-1:50051,worker-2:50051`",
+};
+const WORKER_STARTUP_TIMEOUT: Setting = Setting {
+    name: "WORKER_STARTUP_TIMEOUT",
+    default: Some("60"),
+    help: "how long a sleeping worker may take to answer; seconds, or a time such as 90s or 2m",
+};
+const API_KEY: Setting = Setting {
+    name: "API_KEY",
+    default: None,
+    help: "key that clients send as `Authorization: Bearer <key>`; without it, every route is open",
+};
+const SHUTDOWN_GRACE: Setting = Setting {
+    name: "SHUTDOWN_GRACE",
+    default: Some("30"),
+    help: "how long running jobs may go on after SIGTERM; seconds, or a time such as 90s or 15m",
+};
+
+/// Every variable that the control plane reads.
+pub const SETTINGS: &[Setting] = &[
+    telemetry::ENV,
+    PORT,
+    WORKER_NODES,
+    WORKER_STARTUP_TIMEOUT,
+    API_KEY,
+    SHUTDOWN_GRACE,
+    telemetry::LOG_LEVEL,
+    telemetry::LOG_FORMAT,
+];
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `PORT` (8080).
+    pub port: u16,
+    /// `WORKER_NODES`; never empty.
+    pub workers: Vec<Address>,
+    /// `WORKER_STARTUP_TIMEOUT` (60 s).
+    pub startup_timeout: Duration,
+    /// `API_KEY`; `None` leaves every route open.
+    pub api_key: Option<SecretString>,
+    /// `SHUTDOWN_GRACE` (30 s).
+    pub shutdown_grace: Duration,
+    /// `ENV`, `LOG_LEVEL` and `LOG_FORMAT`.
+    pub telemetry: telemetry::Config,
+    /// No setting: fixed in service, shorter in tests.
+    pub timing: Timing,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used.
+    pub fn read(env: &dyn Env) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(env);
+        let telemetry = telemetry::Config::read(&mut reader);
+        let port = reader.require(&PORT, env::parsed);
+        let workers = reader.require(&WORKER_NODES, addresses);
+        let startup_timeout = reader.require(&WORKER_STARTUP_TIMEOUT, env::duration);
+        let api_key = reader.optional(&API_KEY, env::secret);
+        let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
+        reader.finish(|| {
+            Some(Self {
+                port: port?,
+                workers: workers?,
+                startup_timeout: startup_timeout?,
+                api_key,
+                shutdown_grace: shutdown_grace?,
+                telemetry: telemetry?,
+                timing: Timing::default(),
+            })
+        })
+    }
+}
+
+/// Reads `PORT` alone, for the health check.
+///
+/// # Errors
+/// When it is no port.
+pub fn port(env: &dyn Env) -> Result<u16, Mistakes> {
+    let mut reader = Reader::new(env);
+    let port = reader.require(&PORT, env::parsed);
+    reader.finish(|| port)
+}
+
+fn addresses(text: &str) -> Result<Vec<Address>, String> {
+    let addresses = text.split(',').map(str::trim).filter(|address| !address.is_empty());
+    let addresses = addresses.map(|address| address.parse().map_err(|error| format!("{address:?}: {error}")));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    if addresses.is_empty() { Err("must name a worker".to_owned()) } else { Ok(addresses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let env = [
+            ("PORT", "99999"),
+            ("WORKER_NODES", "localhost"),
+            ("WORKER_STARTUP_TIMEOUT", "soon"),
+            ("SHUTDOWN_GRACE", "0"),
+            ("LOG_FORMAT", "xml"),
+        ];
+        let mistakes = Config::read(&env).expect_err("all are wrong");
+        let names: Vec<_> = mistakes.0.iter().map(|mistake| mistake.name).collect();
+        assert_eq!(names, ["LOG_FORMAT", "PORT", "WORKER_NODES", "WORKER_STARTUP_TIMEOUT", "SHUTDOWN_GRACE"]);
+        let text = mistakes.to_string();
+        assert!(text.contains("WORKER_NODES: \"localhost\": must end with a port, such as host:50051"), "{text}");
+    }
+
+    #[test]
+    fn workers_must_be_named() {
+        for env in [[("WORKER_NODES", "")], [("WORKER_NODES", " , ")]] {
+            assert_eq!(Config::read(&env).expect_err("no worker").0[0].name, "WORKER_NODES");
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let env = BTreeMap::from([("WORKER_NODES".to_owned(), "a:1, http://b:2".to_owned())]);
+        let config = Config::read(&env).expect("all else has a default");
+        assert_eq!((config.port, config.startup_timeout), (8080, Duration::from_mins(1)));
+        assert_eq!(config.workers.iter().map(Address::to_string).collect::<Vec<_>>(), ["a:1", "b:2"]);
+        assert!(config.api_key.is_none());
+    }
+
+    #[test]
+    fn the_api_key_does_not_show() {
+        let env = [("WORKER_NODES", "a:1"), ("API_KEY", "hunter2")];
+        let config = Config::read(&env).expect("a good configuration");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_settings_are_described() {
+        insta::assert_snapshot!(service::cli::help(SETTINGS));
+    }
+}

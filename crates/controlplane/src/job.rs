@@ -1,0 +1,112 @@
+//! What a client asked for and how far it is. Pure: no clock, no network, no store.
+//!
+//! - [`id`]: the name of a job
+//! - [`spec`]: a request that passed every check
+//! - [`state`]: the state machine
+
+pub mod id;
+pub mod spec;
+pub mod state;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use id::JobId;
+pub use spec::JobSpec;
+pub use state::{InvalidTransition, Report, State, Status};
+
+/// One job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub id: JobId,
+    /// What was asked for.
+    pub spec: Arc<JobSpec>,
+    /// How far it is.
+    pub state: State,
+    /// The latest word on it, for people.
+    pub message: String,
+    /// Address of the worker that runs it.
+    pub worker: String,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// What a report changed in a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that a listener could tell.
+    None,
+    /// Its progress or message.
+    Progress,
+    /// Its status.
+    Status,
+}
+
+impl Job {
+    /// A job that `worker` has admitted.
+    #[must_use]
+    pub fn admitted(id: JobId, spec: Arc<JobSpec>, worker: String, now: Timestamp) -> Self {
+        Self { id, spec, state: State::Queued, message: "queued".to_owned(), worker, created_at: now }
+    }
+
+    /// Applies a worker's report.
+    ///
+    /// # Errors
+    /// When the job cannot go from its status to the report's; the job is then as it was.
+    pub fn apply(&mut self, report: Report, message: String, now: Timestamp) -> Result<Change, InvalidTransition> {
+        let (status, progress) = (self.state.status(), self.state.progress());
+        self.state = self.state.clone().apply(report, now)?;
+        let change = if self.state.status() != status {
+            Change::Status
+        } else if status == Status::Queued {
+            // Listeners were told "queued" when the job was admitted.
+            return Ok(Change::None);
+        } else if self.state.progress() > progress || (message != self.message && !message.is_empty()) {
+            Change::Progress
+        } else {
+            Change::None
+        };
+        if !message.is_empty() || change == Change::Status {
+            self.message = message;
+        }
+        Ok(change)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn job() -> Job {
+        Job::admitted(JobId::random(), Arc::new(spec::tests::spec()), "http://w:1".to_owned(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn apply(job: &mut Job, report: Report, message: &str) -> Change {
+        job.apply(report, message.to_owned(), Timestamp::UNIX_EPOCH).expect("a legal report")
+    }
+
+    #[test]
+    fn only_what_a_listener_could_tell_is_a_change() {
+        let mut job = job();
+        assert_eq!(apply(&mut job, Report::Queued, "job queued"), Change::None);
+        assert_eq!(job.message, "queued");
+        assert_eq!(apply(&mut job, Report::Processing(0.0), "encoding"), Change::Status);
+        assert_eq!(apply(&mut job, Report::Processing(0.0), "encoding"), Change::None);
+        assert_eq!(apply(&mut job, Report::Processing(1.0), "encoding"), Change::Progress);
+        assert_eq!(apply(&mut job, Report::Processing(0.5), "validating"), Change::Progress);
+        assert_eq!(apply(&mut job, Report::Processing(0.5), ""), Change::None);
+        assert_eq!(job.message, "validating");
+        assert_eq!(apply(&mut job, Report::Uploading, ""), Change::Status);
+        assert_eq!(job.message, "");
+    }
+
+    #[test]
+    fn an_illegal_report_changes_nothing() {
+        let mut job = job();
+        apply(&mut job, Report::Cancelled, "stopped");
+        assert!(job.apply(Report::Processing(1.0), "late".to_owned(), Timestamp::UNIX_EPOCH).is_err());
+        assert_eq!((job.state.status(), job.message.as_str()), (Status::Cancelled, "stopped"));
+    }
+}

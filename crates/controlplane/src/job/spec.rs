@@ -1,0 +1,176 @@
+//! A request that passed every check, and the checks.
+//!
+//! The worker repeats them: neither side trusts the other.
+
+mod metadata;
+mod url;
+
+use std::collections::BTreeMap;
+
+use preset::{OutputType, Preset};
+use serde::Deserialize;
+use service::key;
+use utoipa::ToSchema;
+
+/// What a client sends to create a job. Fields that are not named here are ignored.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct JobRequest {
+    /// Where the source is: an `http`, `https` or `s3` URL, or a `file` URL inside the worker's `INPUT_DIR`.
+    #[schema(required, nullable = false, example = "https://example.com/video.mp4", max_length = 8192)]
+    input_url: Option<String>,
+    /// Name of a preset; `GET /api/v1/presets` lists them.
+    #[schema(required, nullable = false, example = "720p_h264")]
+    preset: Option<String>,
+    /// Where the result goes.
+    #[schema(required, nullable = false)]
+    output: Option<OutputRequest>,
+    /// Told the outcome: an `http` or `https` URL.
+    #[schema(nullable = false)]
+    callback_url: Option<String>,
+}
+
+/// Where a result goes.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct OutputRequest {
+    /// `s3` or `local`.
+    #[schema(required, nullable = false, example = "s3")]
+    storage: Option<String>,
+    /// Key of a single file, or prefix of a directory output (HLS, DASH): relative, without `.` and `..` segments.
+    #[schema(required, nullable = false, example = "output/video.mp4", max_length = 1024)]
+    path: Option<String>,
+    /// Stored with each S3 object: header names to printable ASCII, 2 KiB in all.
+    #[schema(nullable = false)]
+    metadata: Option<BTreeMap<String, String>>,
+    /// `single`, `hls` or `dash`; when given, it must be what the preset makes.
+    #[schema(nullable = false, example = "single")]
+    r#type: Option<String>,
+}
+
+/// What a job is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSpec {
+    /// Where the source is, exactly as the client wrote it: a signed URL must not be rewritten.
+    pub input_url: String,
+    /// How to encode.
+    pub preset: &'static Preset,
+    /// Where the result goes.
+    pub output: Output,
+    /// Told the outcome.
+    pub callback_url: Option<String>,
+}
+
+/// Where a result goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Which of the worker's storages.
+    pub storage: Storage,
+    /// Key or prefix in it.
+    pub path: String,
+    /// Stored with each S3 object.
+    pub metadata: BTreeMap<String, String>,
+    /// The kind of output, if the client named it.
+    pub kind: Option<OutputType>,
+}
+
+/// A kind of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// An S3-compatible bucket.
+    S3,
+    /// A folder of the worker's machine.
+    Local,
+}
+
+impl Storage {
+    /// As `output.storage` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// A field of a request that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct Invalid {
+    /// Its path in the JSON document.
+    pub field: &'static str,
+    /// What is wrong and what is right.
+    pub reason: String,
+}
+
+impl JobRequest {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is missing or wrong.
+    pub fn check(self) -> Result<JobSpec, Invalid> {
+        let input_url = required("input_url", self.input_url)?;
+        at("input_url", url::check_input(&input_url))?;
+        let preset = find_preset(&required("preset", self.preset)?)?;
+        let output = required("output", self.output)?.check(preset)?;
+        if let Some(callback_url) = &self.callback_url {
+            at("callback_url", url::check_callback(callback_url))?;
+        }
+        Ok(JobSpec { input_url, preset, output, callback_url: self.callback_url })
+    }
+}
+
+impl OutputRequest {
+    fn check(self, preset: &Preset) -> Result<Output, Invalid> {
+        let storage = match required("output.storage", self.storage)?.as_str() {
+            "s3" => Storage::S3,
+            "local" => Storage::Local,
+            _ => return Err(invalid("output.storage", "must be s3 or local")),
+        };
+        let path = required("output.path", self.path)?;
+        at("output.path", check_path(&path, preset.output_type()))?;
+        let metadata = self.metadata.unwrap_or_default();
+        at("output.metadata", metadata::check(&metadata))?;
+        // The original service's clients may send an empty type.
+        let given = self.r#type.filter(|given| !given.is_empty());
+        let kind = given.map(|given| check_type(&given, preset)).transpose()?;
+        Ok(Output { storage, path, metadata, kind })
+    }
+}
+
+fn find_preset(name: &str) -> Result<&'static Preset, Invalid> {
+    preset::find(name).ok_or_else(|| {
+        let names: Vec<_> = preset::ALL.iter().map(|preset| preset.name).collect();
+        invalid("preset", format!("must be one of {}", names.join(", ")))
+    })
+}
+
+fn check_path(path: &str, kind: OutputType) -> Result<(), key::Error> {
+    match kind {
+        OutputType::Single => key::check(path),
+        OutputType::Hls | OutputType::Dash => key::check_prefix(path),
+    }
+}
+
+fn check_type(given: &str, preset: &Preset) -> Result<OutputType, Invalid> {
+    let kind = preset.output_type();
+    if given == kind.name() {
+        Ok(kind)
+    } else {
+        Err(invalid("output.type", format!("must be {}, which is what preset {} makes", kind.name(), preset.name)))
+    }
+}
+
+fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Invalid> {
+    value.ok_or_else(|| invalid(field, "is required"))
+}
+
+fn at<T, E: ToString>(field: &'static str, result: Result<T, E>) -> Result<T, Invalid> {
+    result.map_err(|reason| invalid(field, reason.to_string()))
+}
+
+fn invalid(field: &'static str, reason: impl Into<String>) -> Invalid {
+    Invalid { field, reason: reason.into() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
