@@ -4,6 +4,7 @@
 
 pub mod failure;
 mod media;
+mod scratch;
 pub mod tool;
 mod uploader;
 mod validator;

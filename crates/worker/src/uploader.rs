@@ -1,1 +1,176 @@
 //! Publishes a finished output, whole or not at all.
+//!
+//! A storage is S3 or a local folder. Both make an output visible in the same order: segments, then media playlists,
+//! then the master playlist or manifest, so that no player ever sees half. When that fails, or the job is cancelled,
+//! what this attempt made visible is taken back.
+//!
+//! A caller ends a publication through its cancellation token and waits for the answer. It must not drop the future:
+//! what has begun would not be taken back before the next start of a worker (see [`journal`]).
+
+use std::{collections::BTreeMap, path::Path};
+
+use service::key;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub(crate) use artifact::Artifact;
+pub(crate) use error::Error;
+pub(crate) use local::Local;
+#[cfg_attr(not(test), expect(unused_imports, reason = "being built: used at start"))]
+pub(crate) use recover::recover;
+pub(crate) use s3::{S3, S3Client};
+#[cfg_attr(not(test), expect(unused_imports, reason = "being built: used at start"))]
+pub(crate) use s3::{S3Settings, Timing};
+
+mod artifact;
+mod error;
+pub(crate) mod journal;
+mod local;
+mod recover;
+mod s3;
+
+/// Where an output goes, and what goes with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    /// Key of a single file, or prefix of a directory, below the storage's root.
+    pub(crate) path: String,
+    /// Stored with every object in S3; a local disk has no place for it.
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// What `path` is.
+    pub(crate) content: Content,
+}
+
+/// What the path of a [`Destination`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The key of one file.
+    File,
+    /// The prefix of several.
+    Directory,
+}
+
+impl Destination {
+    /// The key of a file of the output. `name` is its path inside a directory output, `None` for a single file.
+    fn key(&self, name: Option<&Path>) -> String {
+        match name {
+            None => self.path.clone(),
+            Some(name) => format!("{}/{}", self.path.trim_end_matches('/'), name.display()),
+        }
+    }
+
+    /// Whether the path can be used in any storage.
+    pub(crate) fn check_path(&self) -> Result<(), Error> {
+        match self.content {
+            Content::File => key::check(&self.path),
+            Content::Directory => key::check_prefix(&self.path),
+        }
+        .map_err(Error::Path)
+    }
+}
+
+/// The storages that this worker has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Storages {
+    s3: Option<Storage>,
+    local: Option<Storage>,
+}
+
+impl Storages {
+    /// The storages that are configured.
+    pub(crate) fn new(s3: Option<S3>, local: Option<Local>) -> Self {
+        Self { s3: s3.map(Storage::S3), local: local.map(Storage::Local) }
+    }
+
+    /// The staging folders of the storages that have one, for [`recover`].
+    pub(crate) fn staging(&self) -> Option<std::path::PathBuf> {
+        match &self.local {
+            Some(Storage::Local(local)) => Some(local.staging()),
+            Some(Storage::S3(_)) | None => None,
+        }
+    }
+
+    /// The storage that a job asks for by `output.storage`.
+    ///
+    /// # Errors
+    /// When there is none of that name here. The message says which variable would make one.
+    pub(crate) fn get(&self, name: &str) -> Result<&Storage, Error> {
+        let (storage, variable) = match name {
+            "s3" => (&self.s3, "S3_BUCKET"),
+            "local" => (&self.local, "LOCAL_STORAGE_DIR"),
+            _ => return Err(Error::UnknownStorage(name.to_owned())),
+        };
+        storage.as_ref().ok_or_else(|| Error::NotConfigured { name: name.to_owned(), variable })
+    }
+}
+
+/// A place that outputs are published to. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) enum Storage {
+    /// A bucket.
+    S3(S3),
+    /// A folder.
+    Local(Local),
+}
+
+impl Storage {
+    /// Finds out, before the encode, what would certainly stop the publication. Costs no request to S3.
+    ///
+    /// # Errors
+    /// What [`Storage::publish`] would end with.
+    pub(crate) async fn check(&self, destination: &Destination) -> Result<(), Error> {
+        destination.check_path()?;
+        match self {
+            Self::S3(_) => Ok(()),
+            Self::Local(local) => local.check(destination).await,
+        }
+    }
+
+    /// Publishes an output and says where it is: the file, or the entry file of a directory.
+    ///
+    /// `journal` is the job's work folder: unfinished multipart uploads are noted there, for the case that this process
+    /// is killed. Once `cancel` is cancelled, what runs is ended and taken back; but a publication that has only its
+    /// last step to go may still end well.
+    ///
+    /// # Errors
+    /// When the output could not be published whole, after what was there of it has been taken back.
+    pub(crate) async fn publish(
+        &self,
+        artifact: &Artifact,
+        destination: &Destination,
+        journal: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Url, Error> {
+        destination.check_path()?;
+        match self {
+            Self::S3(s3) => s3.publish(artifact, destination, journal, cancel).await,
+            Self::Local(local) => local.publish(artifact, destination, cancel).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Blame;
+
+    #[test]
+    fn a_storage_that_is_not_configured_names_its_variable() {
+        let storages = Storages::new(None, None);
+        let text = |name| storages.get(name).expect_err("none is configured").to_string();
+        assert_eq!(text("s3"), r#"output.storage: "s3" is not configured on this worker (set S3_BUCKET)"#);
+        assert_eq!(
+            text("local"),
+            r#"output.storage: "local" is not configured on this worker (set LOCAL_STORAGE_DIR)"#
+        );
+        assert_eq!(text("ftp"), r#"output.storage: "ftp" is not one of s3, local"#);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_climbs_out_is_refused_before_anything_is_touched() {
+        let storage = Storage::Local(Local::new("/nonexistent/root"));
+        let destination = Destination { path: "../out.mp4".into(), metadata: BTreeMap::new(), content: Content::File };
+        let error = storage.check(&destination).await.expect_err("it climbs out");
+        assert_eq!(error.to_string(), "output.path holds a segment `.` or `..`");
+        assert_eq!(error.blame(), Blame::Job);
+    }
+}

@@ -1,0 +1,118 @@
+//! Publishes into a folder.
+//!
+//! Files are staged beside, in a work folder on the same file system, and synced to the disk; only then are they
+//! renamed into place one by one, in the order of publication. The renames are not interrupted by a cancellation: they
+//! take no time.
+//!
+//! A client cannot make symbolic links here, but an operator can. One on the way to the output is followed only while
+//! it stays inside the storage; one at the output's own place is replaced, never written through.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use service::key::RESERVED_PREFIX;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::place::Placement;
+use super::{Artifact, Content, Destination, Error};
+use crate::scratch::{self, Scratch};
+
+mod place;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+/// A folder that outputs are published into. It is created when it is missing.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    root: PathBuf,
+}
+
+/// A file on its way: where it is staged, and its path below the storage's root.
+type Staged = (PathBuf, PathBuf);
+
+impl Local {
+    /// A storage in the folder `root`.
+    pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder of work folders on the storage's own file system, for [`super::recover`].
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.root.join(format!("{RESERVED_PREFIX}staging"))
+    }
+
+    pub(super) async fn check(&self, destination: &Destination) -> Result<(), Error> {
+        let (local, destination) = (self.clone(), destination.clone());
+        blocking(move || {
+            // The only proof that a folder can be written to is to write to it.
+            local.stage_folder()?;
+            let path = local.root.join(&destination.path);
+            match (destination.content, fs::symlink_metadata(&path)) {
+                (Content::File, Ok(there)) if there.is_dir() => Err(place::is_folder(path)),
+                (Content::Directory, Ok(there)) if there.is_file() => Err(place::is_no_folder(path)),
+                (Content::File | Content::Directory, _) => Ok(()),
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn publish(
+        &self,
+        artifact: &Artifact,
+        destination: &Destination,
+        cancel: &CancellationToken,
+    ) -> Result<Url, Error> {
+        let (local, artifact, destination, cancel) =
+            (self.clone(), artifact.clone(), destination.clone(), cancel.clone());
+        blocking(move || {
+            let staging = local.stage_folder()?;
+            let groups = stage_all(&staging, &artifact, &destination, &cancel)?;
+            Placement::new(&local.root, staging.path()).place_all(&groups)?;
+            local.url(&destination.key(artifact.entry()))
+        })
+        .await
+    }
+
+    fn stage_folder(&self) -> Result<Scratch, Error> {
+        Scratch::create_unnamed(&self.staging()).map_err(|error| match error {
+            // The storage itself is a file, not the folder inside it.
+            scratch::Error::RootIsFile(_) if self.root.is_file() => {
+                Error::Staging(scratch::Error::RootIsFile(self.root.clone()))
+            }
+            error @ (scratch::Error::RootIsFile(_)
+            | scratch::Error::InUse(_)
+            | scratch::Error::Foreign(_)
+            | scratch::Error::Io { .. }) => Error::Staging(error),
+        })
+    }
+
+    fn url(&self, key: &str) -> Result<Url, Error> {
+        let path = std::path::absolute(self.root.join(key)).map_err(Error::io("name", &self.root))?;
+        let not_absolute = || Error::io("name", &path)(io::ErrorKind::InvalidFilename.into());
+        Url::from_file_path(&path).map_err(|()| not_absolute())
+    }
+}
+
+/// Stages every file of an output, in its groups.
+fn stage_all(
+    staging: &Scratch,
+    artifact: &Artifact,
+    destination: &Destination,
+    cancel: &CancellationToken,
+) -> Result<Vec<Vec<Staged>>, Error> {
+    let mut count = 0..;
+    let mut stage_one = |(source, name): (PathBuf, Option<&Path>)| {
+        let staged = staging.path().join(format!("{}", count.next().unwrap_or(0_u64)));
+        stage::stage(&source, &staged, cancel)?;
+        Ok((staged, destination.key(name).into()))
+    };
+    artifact.groups().into_iter().map(|group| group.into_iter().map(&mut stage_one).collect()).collect()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Crashed)?
+}

@@ -1,0 +1,152 @@
+//! Renames staged files into place, and takes it back when that fails half way.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, DirBuilder, File, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Component, Path, PathBuf},
+};
+
+use super::{Error, Staged};
+
+/// What was there before a file was put into place.
+#[derive(Debug)]
+enum Before {
+    /// Nothing.
+    Nothing,
+    /// A file that has a second name here, by which it can be put back.
+    Saved(PathBuf),
+    /// A file on a file system without links. It is lost, and what replaced it stays.
+    Lost,
+}
+
+/// The files of one publication that are in place.
+#[derive(Debug)]
+pub(super) struct Placement<'a> {
+    root: &'a Path,
+    staging: &'a Path,
+    placed: Vec<(PathBuf, Before)>,
+    created: Vec<PathBuf>,
+    unsynced: BTreeSet<PathBuf>,
+}
+
+impl<'a> Placement<'a> {
+    /// Nothing is in place yet. What is replaced is saved in `staging`.
+    pub(super) fn new(root: &'a Path, staging: &'a Path) -> Self {
+        Self { root, staging, placed: Vec::new(), created: Vec::new(), unsynced: BTreeSet::new() }
+    }
+
+    /// Puts all files into place, or none: on a failure new files are removed and replaced ones put back.
+    pub(super) fn place_all(mut self, groups: &[Vec<Staged>]) -> Result<(), Error> {
+        let placed = groups.iter().try_for_each(|group| self.place_group(group));
+        if placed.is_err() {
+            self.undo();
+        }
+        placed
+    }
+
+    /// A group is on the disk before the next one begins: after a power cut no playlist names a lost segment.
+    fn place_group(&mut self, group: &[Staged]) -> Result<(), Error> {
+        for (staged, path) in group {
+            self.place(staged, path)?;
+        }
+        for folder in std::mem::take(&mut self.unsynced) {
+            File::open(&folder).and_then(|folder| folder.sync_all()).map_err(Error::io("sync", &folder))?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, staged: &Path, path: &Path) -> Result<(), Error> {
+        let folder = self.folder(path.parent().unwrap_or(Path::new("")))?;
+        let target = folder.join(path.file_name().unwrap_or_default());
+        let before = self.save(&target)?;
+        fs::rename(staged, &target).map_err(Error::io("write", &target))?;
+        self.placed.push((target, before));
+        self.unsynced.insert(folder);
+        Ok(())
+    }
+
+    /// Gives a file that is about to be replaced a second name.
+    fn save(&self, target: &Path) -> Result<Before, Error> {
+        match fs::symlink_metadata(target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Before::Nothing),
+            Err(error) => return Err(Error::io("look at", target)(error)),
+            Ok(there) if there.is_dir() => return Err(is_folder(target.to_owned())),
+            Ok(_) => {}
+        }
+        let saved = self.staging.join(format!("before-{}", self.placed.len()));
+        Ok(fs::hard_link(target, &saved).map_or(Before::Lost, |()| Before::Saved(saved)))
+    }
+
+    /// The folder `relative` below the root, made where it is missing.
+    fn folder(&mut self, relative: &Path) -> Result<PathBuf, Error> {
+        let mut folder = self.root.to_owned();
+        for component in relative.components() {
+            // The path was checked long before; this is the last line of defence.
+            let Component::Normal(name) = component else {
+                return Err(is_no_folder(folder.join(component)));
+            };
+            let parent = folder.clone();
+            folder.push(name);
+            match fs::symlink_metadata(&folder) {
+                Ok(there) if there.is_dir() => {}
+                Ok(there) if there.is_symlink() => self.check_link(&folder)?,
+                Ok(_) => return Err(is_no_folder(folder)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_folder(&folder, parent)?,
+                Err(error) => return Err(Error::io("look at", &folder)(error)),
+            }
+        }
+        Ok(folder)
+    }
+
+    fn check_link(&self, link: &Path) -> Result<(), Error> {
+        let root = fs::canonicalize(self.root).map_err(Error::io("look at", self.root))?;
+        match fs::canonicalize(link) {
+            Ok(target) if !target.starts_with(root) => Err(Error::Occupied {
+                path: link.to_owned(),
+                problem: "is a symbolic link that leads out of the storage",
+            }),
+            Ok(target) if target.is_dir() => Ok(()),
+            Ok(_) | Err(_) => Err(is_no_folder(link.to_owned())),
+        }
+    }
+
+    fn create_folder(&mut self, folder: &Path, parent: PathBuf) -> Result<(), Error> {
+        match DirBuilder::new().mode(0o755).create(folder) {
+            // Another job made it in the meantime.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            created => created.map_err(Error::io("create", folder))?,
+        }
+        self.created.push(folder.to_owned());
+        self.unsynced.insert(parent);
+        // Whatever the umask is: a player's web server must be able to read it.
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(Error::io("set permissions of", folder))
+    }
+
+    /// Takes back what is in place, the last first, so that a master goes before what it names.
+    fn undo(&mut self) {
+        for (target, before) in self.placed.drain(..).rev() {
+            let undone = match before {
+                Before::Nothing => fs::remove_file(&target),
+                Before::Saved(saved) => fs::rename(saved, &target),
+                Before::Lost => Ok(()),
+            };
+            if let Err(error) = undone {
+                tracing::warn!(path = %target.display(), %error, "cannot take back a published file");
+            }
+        }
+        for folder in self.created.drain(..).rev() {
+            // Not empty means that another job uses it by now.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+pub(super) fn is_folder(path: PathBuf) -> Error {
+    Error::Occupied { path, problem: "is a folder, not a file" }
+}
+
+pub(super) fn is_no_folder(path: PathBuf) -> Error {
+    Error::Occupied { path, problem: "is not a folder" }
+}

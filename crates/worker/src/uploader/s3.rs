@@ -1,0 +1,139 @@
+//! Publishes into an S3 bucket.
+//!
+//! Objects appear whole or not at all, which S3 itself guarantees; their order is that of the groups. After a failure
+//! or a cancellation the objects that this attempt put are deleted, and its multipart uploads aborted. An object that
+//! was there before and has been overwritten is not restored: S3 has no rename, so a second publication to the same
+//! path replaces the first one file by file.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub(crate) use self::client::{S3Client, S3Settings, Timing};
+use super::{Artifact, Destination, Error};
+
+mod cause;
+mod client;
+mod media_type;
+mod multipart;
+mod put;
+#[cfg(test)]
+mod tests;
+mod together;
+
+/// How many files of a directory output are uploaded at once.
+const FILES_AT_ONCE: usize = 8;
+
+/// A bucket that outputs are published into. Clones share the connections.
+#[derive(Debug, Clone)]
+pub(crate) struct S3 {
+    client: S3Client,
+    bucket: String,
+}
+
+impl S3 {
+    /// A storage in `bucket`. Sends nothing.
+    pub(crate) fn new(client: S3Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    pub(super) async fn publish(
+        &self,
+        artifact: &Artifact,
+        destination: &Destination,
+        journal: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Url, Error> {
+        let publication = Publication { s3: self, destination, journal, put: Mutex::default() };
+        for group in artifact.groups() {
+            let stop = cancel.child_token();
+            let uploads = group.into_iter().map(|(source, name)| {
+                let key = destination.key(name);
+                publication.put_file(source, key, &stop)
+            });
+            if let Err(error) = together::together(uploads, FILES_AT_ONCE, &stop).await {
+                publication.undo().await;
+                return Err(error);
+            }
+        }
+        Ok(url(&self.bucket, &destination.key(artifact.entry())))
+    }
+}
+
+/// One attempt at publishing one output.
+struct Publication<'a> {
+    s3: &'a S3,
+    destination: &'a Destination,
+    journal: &'a Path,
+    /// Keys of the objects that are there because of this attempt.
+    put: Mutex<Vec<String>>,
+}
+
+impl Publication<'_> {
+    async fn put_file(&self, source: PathBuf, key: String, stop: &CancellationToken) -> Result<(), Error> {
+        if stop.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let length = tokio::fs::metadata(&source).await.map_err(Error::io("read", &source))?.len();
+        let media_type = media_type::of(&key, &source);
+        let item = Item { source, key, length, media_type };
+        if length <= multipart::MIN_PART_SIZE {
+            self.put_small(&item, stop).await
+        } else {
+            self.put_in_parts(&item, &stop.child_token()).await
+        }
+    }
+
+    fn note_put(&self, item: &Item) {
+        self.put.lock().unwrap_or_else(PoisonError::into_inner).push(item.key.clone());
+    }
+
+    /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt.
+    async fn undo(&self) {
+        let mut keys = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
+        keys.reverse();
+        let deletes = stream::iter(&keys).map(|key| self.delete(key)).buffered(FILES_AT_ONCE).collect::<()>();
+        if timeout(self.s3.client.timing().clean_up, deletes).await.is_err() {
+            tracing::warn!(
+                s3.bucket = self.s3.bucket,
+                objects = keys.len(),
+                "no time to delete objects of a failed upload"
+            );
+        }
+    }
+
+    async fn delete(&self, key: &str) {
+        let bucket = &self.s3.bucket;
+        let client = self.s3.client.get().await;
+        if let Err(error) = client.delete_object().bucket(bucket).key(key).send().await {
+            let error = cause::error("delete", bucket, key, &error);
+            tracing::warn!(%error, "an object of a failed upload stays");
+        }
+    }
+}
+
+/// A file to upload.
+#[derive(Debug)]
+struct Item {
+    source: PathBuf,
+    key: String,
+    length: u64,
+    media_type: &'static str,
+}
+
+/// `s3://bucket/key`, percent-encoded.
+fn url(bucket: &str, key: &str) -> Url {
+    let mut url = Url::parse("s3://bucket").expect("a constant URL parses");
+    // A bucket's name is lower-case letters, digits, dots and hyphens; another one has failed before.
+    let _ = url.set_host(Some(bucket));
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.extend(key.split('/'));
+    }
+    url
+}
