@@ -3,6 +3,7 @@
 //! Everything under `/api/v1` needs the API key, unknown routes too; health, metrics and documentation are open. Every
 //! error is JSON.
 
+mod access_log;
 mod auth;
 mod cancel_job;
 mod create_job;
@@ -28,7 +29,8 @@ use axum::{
 };
 use secrecy::SecretString;
 use service::lifecycle::Lifecycle;
-use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -62,23 +64,33 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(no_sniffing))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(TraceLayer::new_for_http())
+        .layer(middleware::from_fn(access_log::log))
         .with_state(api)
 }
 
 fn open_api_router(api: &Api) -> OpenApiRouter<Api> {
-    let v1 = OpenApiRouter::new()
+    let (v1, document) = OpenApiRouter::new()
         .routes(routes!(create_job::create_job))
         .routes(routes!(get_job::get_job, cancel_job::cancel_job))
         .routes(routes!(stream_job::stream_job))
         .routes(routes!(get_workers_status::get_workers_status))
         .routes(routes!(list_presets::list_presets))
-        .fallback(not_found)
-        .layer(middleware::from_fn_with_state(api.clone(), auth::require_key));
+        .split_for_parts();
     OpenApiRouter::with_openapi(openapi::document())
-        .nest("/api/v1", v1)
+        .nest("/api/v1", guarded(v1, document, api))
         .routes(routes!(get_health::get_health))
         .routes(routes!(get_metrics::get_metrics))
+}
+
+/// Puts the key before the routes, and before what answers where there is none: who has no key learns nothing.
+fn guarded(routes: Router<Api>, document: OpenApi, api: &Api) -> OpenApiRouter<Api> {
+    let routes = routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(api.clone(), auth::require_key));
+    let mut guarded = OpenApiRouter::from(routes);
+    *guarded.get_openapi_mut() = document;
+    guarded
 }
 
 async fn not_found() -> Error {

@@ -16,7 +16,7 @@ mod rotation;
 mod selection;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -49,15 +49,23 @@ pub struct Balancer {
 #[derive(Debug)]
 struct Worker {
     address: Address,
+    seen: Mutex<Seen>,
+}
+
+/// What earlier requests learned about a worker.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
     /// Asked last until then.
-    avoid_until: Mutex<Option<Instant>>,
+    avoid_until: Option<Instant>,
+    /// Whether it answered the last time.
+    answers: Option<bool>,
 }
 
 impl Balancer {
     /// A balancer over `addresses`; a worker may take `startup_timeout` to connect and answer.
     #[must_use]
     pub fn new(addresses: Vec<Address>, startup_timeout: Duration, metrics: Metrics) -> Self {
-        let workers = addresses.into_iter().map(|address| Worker { address, avoid_until: Mutex::default() }).collect();
+        let workers = addresses.into_iter().map(|address| Worker { address, seen: Mutex::default() }).collect();
         Self { workers, rotation: rotation::Rotation::default(), startup_timeout, metrics }
     }
 
@@ -85,22 +93,41 @@ impl Balancer {
     ) -> Result<(Connection, WorkerStatus), worker_client::Error> {
         let answer = Connection::open(&worker.address, timeout).await;
         self.metrics.worker_answered(&worker.address, answer.as_ref().ok().map(|(_, status)| status));
-        match &answer {
-            Ok(_) => worker.set_avoided(None),
-            Err(error) if error.is_timeout() => worker.set_avoided(Some(AVOIDANCE)),
-            Err(_) => {}
-        }
+        worker.answered(answer.as_ref().err());
         answer
     }
 }
 
 impl Worker {
     fn is_avoided(&self) -> bool {
-        self.avoid_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
+        self.seen().avoid_until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn set_avoided(&self, time: Option<Duration>) {
-        let until = time.map(|time| Instant::now() + time);
-        *self.avoid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    /// Has the worker asked last for a while.
+    fn avoid(&self) {
+        self.seen().avoid_until = Some(Instant::now() + AVOIDANCE);
+    }
+
+    /// Notes whether the worker answered, and logs it when that is news.
+    fn answered(&self, error: Option<&worker_client::Error>) {
+        match error {
+            Some(error) if error.is_timeout() => self.avoid(),
+            // Who refuses at once costs nobody any time, and may be back the next moment.
+            Some(_) => {}
+            None => self.seen().avoid_until = None,
+        }
+        let before = self.seen().answers.replace(error.is_none());
+        match error {
+            Some(error) if before != Some(false) => {
+                tracing::warn!(worker.address = %self.address, error = error.chain(), "worker does not answer");
+            }
+            None if before == Some(false) => tracing::info!(worker.address = %self.address, "worker answers again"),
+            Some(_) | None => {}
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // No code that can panic runs under this lock.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -221,7 +221,11 @@ impl Error {
         let mut line = self.to_string();
         let mut source = self.source();
         while let Some(cause) = source {
-            line = format!("{line}: {cause}");
+            let cause_text = cause.to_string();
+            // Some causes say again what caused them.
+            if !line.ends_with(&cause_text) {
+                line = format!("{line}: {cause_text}");
+            }
             source = cause.source();
         }
         text::clean(&line)

@@ -4,7 +4,7 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    AVOIDANCE, Address, Balancer, STAGGER,
+    Address, Balancer, STAGGER,
     selection::{Action, Event, Selection},
 };
 use crate::worker_client::Connection;
@@ -65,24 +65,14 @@ impl<'a> Candidates<'a> {
     fn ask(&mut self, worker: usize) {
         let balancer = self.balancer;
         self.questions.push(Box::pin(async move {
-            let target = &balancer.workers[worker];
-            match balancer.ask(target, balancer.startup_timeout).await {
-                Ok((connection, status)) if status.has_room() => (worker, Some(connection)),
-                Ok((_, status)) => {
-                    tracing::debug!(worker.address = %target.address, current_jobs = status.current_jobs, "worker is full");
-                    (worker, None)
-                }
-                Err(error) => {
-                    tracing::warn!(worker.address = %target.address, error = error.chain(), "worker does not answer");
-                    (worker, None)
-                }
-            }
+            let answer = balancer.ask(&balancer.workers[worker], balancer.startup_timeout).await.ok();
+            (worker, answer.filter(|(_, status)| status.has_room()).map(|(connection, _)| connection))
         }));
     }
 
     fn choose(&mut self, worker: usize, connection: Connection) -> Candidate {
         for slow in self.selection.choose(worker) {
-            self.balancer.workers[slow].set_avoided(Some(AVOIDANCE));
+            self.balancer.workers[slow].avoid();
         }
         self.balancer.rotation.chosen(worker);
         Candidate { address: self.balancer.workers[worker].address.clone(), connection }

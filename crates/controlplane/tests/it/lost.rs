@@ -1,0 +1,83 @@
+//! Workers that vanish, fall silent or forget: the job ends, and clients learn of it.
+
+use proto::v1::JobStatus::Processing;
+use serde_json::Value;
+
+use crate::{
+    plane::{Plane, statuses, timing},
+    stub::Stub,
+};
+
+async fn error(plane: &Plane, id: &str) -> String {
+    let events = plane.events(id).await.rest().await;
+    assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_FAILED"), "{events:?}");
+    events.last().and_then(|event| event["error"].as_str()).expect("an error").to_owned()
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_fails_its_job() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    job.say(Processing, 30.0, "encoding");
+    plane.events(&id).await.until("JOB_STATUS_PROCESSING").await;
+    worker.kill();
+    let error = error(&plane, &id).await;
+    assert!(error.starts_with("encoding failed: worker lost: "), "{error}");
+    assert_eq!(plane.job(&id).await["progress"], 30.0);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_fails_the_job() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    worker.job().await.break_off(tonic::Status::internal("disk on fire"));
+    assert_eq!(error(&plane, &id).await, "encoding failed: worker lost: answers Internal: disk on fire");
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_a_result_fails_the_job() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    worker.job().await.leave();
+    assert_eq!(error(&plane, &id).await, "encoding failed: worker lost: its stream ended without a result");
+}
+
+#[tokio::test]
+async fn a_silent_worker_that_still_runs_the_job_is_left_in_peace() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    // The first question came before the job; the rest are asked because nothing is said.
+    crate::plane::until(async || worker.probes() >= 4).await;
+    job.complete();
+    let events: Vec<Value> = plane.events(&id).await.rest().await;
+    assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"));
+}
+
+#[tokio::test]
+async fn a_silent_worker_that_does_not_answer_is_lost() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    worker.change(|manners| manners.silent = true);
+    let question = timing().question;
+    assert_eq!(error(&plane, &id).await, format!("encoding failed: worker lost: no answer within {question:?}"));
+    job.dropped().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_know_the_job_any_more_is_lost() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    job.forget();
+    assert_eq!(error(&plane, &id).await, "encoding failed: worker lost: it does not know the job any more");
+    job.dropped().await;
+}

@@ -1,0 +1,13 @@
+//! The control plane in one process with workers that do what a test tells them, over real sockets.
+
+mod cancel;
+mod http;
+mod jobs;
+mod lost;
+mod metrics;
+mod plane;
+mod selection;
+mod shutdown;
+mod stream;
+mod stub;
+mod workers;
