@@ -24,6 +24,8 @@ pub(crate) struct Media {
     pub(crate) bit_rate: Option<f64>,
     /// The video stream to use: the largest picture that is not a cover.
     pub(crate) video: Option<Video>,
+    /// Whether that stream's frames are evenly spaced, as far as the container tells.
+    pub(crate) has_even_frames: bool,
     /// The audio stream to use: the one marked as default, or the first.
     pub(crate) audio: Option<Audio>,
 }

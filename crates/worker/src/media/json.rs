@@ -60,11 +60,13 @@ pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
         streams.iter().filter(move |stream| stream.codec_type.as_deref() == Some(wanted) && !stream.has("attached_pic"))
     };
     let video = of_type("video").filter_map(Stream::video).reduce(larger);
+    let chosen = streams.iter().find(|stream| video.as_ref().is_some_and(|video| video.index == stream.index));
     let audio = of_type("audio").find(|stream| stream.has("default")).or_else(|| of_type("audio").next());
     Ok(Media {
         duration: number(format.duration.as_deref()),
         bit_rate: number(format.bit_rate.as_deref()),
         video,
+        has_even_frames: chosen.is_some_and(Stream::has_even_frames),
         audio: audio.map(Stream::audio),
     })
 }
@@ -97,6 +99,14 @@ impl Stream {
             duration: self.length(),
             bit_rate: number(self.bit_rate.as_deref()),
         })
+    }
+
+    /// Whether the average frame rate is also the rate of the grid on which every frame lies.
+    fn has_even_frames(&self) -> bool {
+        let rate = |text: &Option<String>| ratio(text.as_deref()?, '/');
+        rate(&self.avg_frame_rate)
+            .zip(rate(&self.r_frame_rate))
+            .is_some_and(|(average, grid)| (average / grid - 1.0).abs() < 0.01)
     }
 
     fn audio(&self) -> Audio {
@@ -175,6 +185,19 @@ mod tests {
         let known = video(r#","avg_frame_rate":"24000/1001","start_time":"0.04","tags":{"DURATION":"00:01:02.5"}"#);
         assert!((known.frame_rate.expect("known") - 23.976).abs() < 0.001);
         assert_eq!((known.start, known.duration), (Some(0.04), Some(62.5)));
+    }
+
+    #[rstest]
+    #[case::constant("25/1", "25/1", true)]
+    #[case::nearly("2997/200", "15/1", true)]
+    #[case::variable("173/10", "30/1", false)]
+    #[case::unknown("0/0", "25/1", false)]
+    fn frames_are_even_when_the_average_is_the_grid(#[case] average: &str, #[case] grid: &str, #[case] even: bool) {
+        let json = format!(
+            r#"{{"streams":[{{"index":0,"codec_type":"video","width":2,"height":2,
+                "avg_frame_rate":"{average}","r_frame_rate":"{grid}"}}]}}"#
+        );
+        assert_eq!(parse(json.as_bytes()).expect("valid").has_even_frames, even);
     }
 
     #[test]
