@@ -81,7 +81,7 @@ check_input() {
 
 install_tools() {
   ensure_rust
-  ensure_command ffmpeg ffmpeg
+  ensure_ffmpeg
   ensure_command curl curl ca-certificates
 }
 

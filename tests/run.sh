@@ -28,7 +28,7 @@ report() { printf '%s\n' "${summary[@]:-}"; }
 
 install_system_packages() {
   ensure_rust
-  ensure_command ffmpeg ffmpeg
+  ensure_ffmpeg
   ensure_command curl curl ca-certificates
   ensure_command python3 python3
 }

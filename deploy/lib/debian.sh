@@ -40,3 +40,14 @@ ensure_rust() {
   command -v cargo >/dev/null || die "cargo is missing: install a Rust toolchain first, see https://rustup.rs"
   ensure_command cc gcc libc6-dev
 }
+
+# ffmpeg and ffprobe of 5.1 or later: Debian has that since 12, Ubuntu since 24.04.
+ensure_ffmpeg() {
+  ensure_command ffmpeg ffmpeg
+  local version pattern='^ffmpeg version n?([0-9]+)\.([0-9]+)'
+  version=$(ffmpeg -version)
+  # A build from git has no number: take it as new enough.
+  [[ $version =~ $pattern ]] || return 0
+  ((BASH_REMATCH[1] * 100 + BASH_REMATCH[2] >= 501)) ||
+    die "ffmpeg ${BASH_REMATCH[1]}.${BASH_REMATCH[2]} is too old: install 5.1 or later"
+}
