@@ -1,8 +1,8 @@
 //! Picks a worker with a free slot: round robin for the starting point, then the first that is ready.
 //!
 //! Every pick opens its own connections and the chosen one stays with the task: behind a connection-level balancer the
-//! connection is what pins the machine. Workers are asked one after the other, but none is waited for longer than
-//! [`STAGGER`] before the next is asked too, and one that was overtaken is asked last for a while. So a sleeping or
+//! connection is what pins the machine. Workers are asked one after the other, but none is waited for long
+//! before the next is asked too, and one that was overtaken is asked last for a while. So a sleeping or
 //! hung worker delays nobody, and a sleeping one is not woken while others have room.
 //!
 //! - [`address`]: where a worker listens
@@ -31,9 +31,6 @@ use crate::{
     worker_client::{self, Connection, WorkerStatus},
 };
 
-/// How long one worker may take to answer before the next is asked too.
-const STAGGER: Duration = Duration::from_millis(50);
-
 /// How long a worker that was overtaken by another is asked last.
 const AVOIDANCE: Duration = Duration::from_secs(10);
 
@@ -43,6 +40,7 @@ pub struct Balancer {
     workers: Vec<Worker>,
     rotation: rotation::Rotation,
     startup_timeout: Duration,
+    stagger: Duration,
     metrics: Metrics,
 }
 
@@ -62,11 +60,12 @@ struct Seen {
 }
 
 impl Balancer {
-    /// A balancer over `addresses`; a worker may take `startup_timeout` to connect and answer.
+    /// A balancer over `addresses`; a worker may take `startup_timeout` to connect and answer, but after `stagger` the
+    /// next is asked too.
     #[must_use]
-    pub fn new(addresses: Vec<Address>, startup_timeout: Duration, metrics: Metrics) -> Self {
+    pub fn new(addresses: Vec<Address>, startup_timeout: Duration, stagger: Duration, metrics: Metrics) -> Self {
         let workers = addresses.into_iter().map(|address| Worker { address, seen: Mutex::default() }).collect();
-        Self { workers, rotation: rotation::Rotation::default(), startup_timeout, metrics }
+        Self { workers, rotation: rotation::Rotation::default(), startup_timeout, stagger, metrics }
     }
 
     /// The workers that have room, best first, each at most once.

@@ -8,7 +8,7 @@ use service::{
     telemetry,
 };
 
-use crate::{balancer::Address, dispatcher::Timing};
+use crate::{balancer::Address, limits::Limits};
 
 const PORT: Setting = Setting { name: "PORT", default: Some("8080"), help: "port of the HTTP server" };
 const WORKER_NODES: Setting = Setting {
@@ -60,7 +60,7 @@ pub struct Config {
     /// `ENV`, `LOG_LEVEL` and `LOG_FORMAT`.
     pub telemetry: telemetry::Config,
     /// No setting: fixed in service, shorter in tests.
-    pub timing: Timing,
+    pub limits: Limits,
 }
 
 impl Config {
@@ -84,7 +84,7 @@ impl Config {
                 api_key,
                 shutdown_grace: shutdown_grace?,
                 telemetry: telemetry?,
-                timing: Timing::default(),
+                limits: Limits::default(),
             })
         })
     }

@@ -6,10 +6,7 @@
 mod admit;
 mod relay;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use service::{feed::Subscription, lifecycle::Lifecycle};
@@ -22,43 +19,11 @@ use crate::{
     balancer::Balancer,
     event::{JobFeed, Published},
     job::{Job, JobId, JobSpec, State},
+    limits::Limits,
     metrics::Metrics,
     recent::{FINISHED_JOBS, Recent},
     store::{self, JobStore},
 };
-
-/// How many requests may wait for a worker at a time. More would only pile up connections.
-const ADMISSIONS: usize = 512;
-
-/// How long the dispatcher waits for what. Fixed in service, shorter in tests.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// For a worker that has said it has room, to admit a job.
-    pub admission: Duration,
-    /// For a word about a job, before its worker is asked whether it still runs it.
-    pub silence: Duration,
-    /// For the answer to that question.
-    pub question: Duration,
-    /// For a worker to acknowledge a cancellation.
-    pub cancel_call: Duration,
-    /// For a cancelled job to end, before its stream is dropped.
-    pub cancel_end: Duration,
-    /// For a stream to end after the last event, so that the worker can clean up undisturbed.
-    pub farewell: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            admission: Duration::from_secs(10),
-            silence: Duration::from_secs(30),
-            question: Duration::from_secs(10),
-            cancel_call: Duration::from_secs(5),
-            cancel_end: Duration::from_secs(30),
-            farewell: Duration::from_secs(2),
-        }
-    }
-}
 
 /// Why a job cannot be cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +48,7 @@ struct Shared {
     store: Arc<dyn JobStore>,
     live: Mutex<Recent<Live>>,
     metrics: Metrics,
-    timing: Timing,
+    limits: Limits,
     lifecycle: Lifecycle,
     admissions: Semaphore,
     relays: TaskTracker,
@@ -103,7 +68,7 @@ impl Dispatcher {
         balancer: Balancer,
         store: Arc<dyn JobStore>,
         metrics: Metrics,
-        timing: Timing,
+        limits: Limits,
         lifecycle: Lifecycle,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -111,9 +76,9 @@ impl Dispatcher {
             store,
             live: Mutex::new(Recent::new(FINISHED_JOBS)),
             metrics,
-            timing,
+            limits,
             lifecycle,
-            admissions: Semaphore::new(ADMISSIONS),
+            admissions: Semaphore::new(limits.admissions),
             relays: TaskTracker::new(),
         }))
     }

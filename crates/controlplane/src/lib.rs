@@ -10,6 +10,7 @@ pub mod dispatcher;
 pub mod event;
 pub mod healthcheck;
 pub mod job;
+pub mod limits;
 pub mod metrics;
 pub mod recent;
 pub mod server;
@@ -57,9 +58,9 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         tracing::warn!("API_KEY is not set: every route is open");
     }
     let metrics = Metrics::new();
-    let balancer = Balancer::new(config.workers, config.startup_timeout, metrics.clone());
+    let balancer = Balancer::new(config.workers, config.startup_timeout, config.limits.stagger, metrics.clone());
     let store = Arc::new(Memory::default());
-    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), config.timing, lifecycle.clone());
+    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), config.limits, lifecycle.clone());
     let closing = closing(dispatcher.clone(), lifecycle.clone());
     let api_key = config.api_key.map(Arc::new);
     let router = api::router(Api { dispatcher, metrics, api_key, lifecycle: lifecycle.clone() });

@@ -102,3 +102,29 @@ fn is_of_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[rstest]
+    #[case::nothing(b"")]
+    #[case::half_a_preface(b"PRI * HTTP")]
+    #[case::half_a_head(b"GET / HTTP/1.1\r\nHost: ")]
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn("server", serve(listener, Router::new(), lifecycle.clone(), std::future::pending()));
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        client.write_all(sent).await.expect("a write");
+        // Nothing else can happen, so the paused clock runs ahead to the time-out.
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.expect("the server closes the connection");
+        lifecycle.abort();
+    }
+}

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{balancer::Balancer, dispatcher::Timing, store::memory::Memory};
+use crate::{balancer::Balancer, limits::Limits, store::memory::Memory};
 
 fn api() -> Api {
     let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new());
-    let balancer = Balancer::new(Vec::new(), Duration::from_secs(1), metrics.clone());
+    let balancer = Balancer::new(Vec::new(), Duration::from_secs(1), Limits::default().stagger, metrics.clone());
     let store = Arc::new(Memory::default());
-    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Timing::default(), lifecycle.clone());
+    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), lifecycle.clone());
     Api { dispatcher, metrics, api_key: None, lifecycle }
 }
 

@@ -4,7 +4,7 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Address, Balancer, STAGGER,
+    Address, Balancer,
     selection::{Action, Event, Selection},
 };
 use crate::worker_client::Connection;
@@ -37,12 +37,12 @@ impl<'a> Candidates<'a> {
     pub async fn next(&mut self) -> Option<Candidate> {
         let mut action = if self.begun { self.selection.on(Event::Rejected) } else { self.selection.begin() };
         self.begun = true;
-        let mut stagger = Instant::now() + STAGGER;
+        let mut stagger = Instant::now() + self.balancer.stagger;
         loop {
             match action {
                 Action::Ask(worker) => {
                     self.ask(worker);
-                    stagger = Instant::now() + STAGGER;
+                    stagger = Instant::now() + self.balancer.stagger;
                 }
                 Action::Wait => {}
                 Action::GiveUp => return None,

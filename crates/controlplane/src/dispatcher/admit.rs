@@ -56,7 +56,7 @@ impl Shared {
         let mut candidates = self.balancer.candidates();
         while let Some(candidate) = candidates.next().await {
             // Between its answer and this call, another request may have taken the worker's last slot.
-            match candidate.connection.submit(id, spec, self.timing.admission).await {
+            match candidate.connection.submit(id, spec, self.limits.admission).await {
                 Ok(task) => return Ok(Admitted { worker: candidate.address, task }),
                 Err(worker_client::Error::Refused(reason)) => {
                     self.metrics.attempt(Attempt::Rejected);

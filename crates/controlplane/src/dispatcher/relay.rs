@@ -66,14 +66,14 @@ impl Relay {
         };
         self.shared.metrics.attempt(attempt);
         // A worker that is told good-bye in the middle of its clean-up might take it for a cancellation.
-        let farewell = self.shared.timing.farewell;
+        let farewell = self.shared.limits.farewell;
         let _ = timeout(farewell, async { while let Ok(Some(_)) = self.task.next().await {} }).await;
     }
 
     /// Waits for a cancellation, passes it on, and ends when the worker does not confirm it in time.
     fn cancelled(&self) -> impl Future<Output = Ending> + Send + use<> {
-        let (timing, token, id) = (self.shared.timing, self.live.cancel.clone(), self.job.id);
-        let call = self.task.cancel(id, timing.cancel_call);
+        let (limits, token, id) = (self.shared.limits, self.live.cancel.clone(), self.job.id);
+        let call = self.task.cancel(id, limits.cancel_call);
         async move {
             token.cancelled().await;
             let tell = async {
@@ -86,14 +86,14 @@ impl Relay {
                 std::future::pending().await
             };
             tokio::select! {
-                () = sleep(timing.cancel_end) => Ending::Unconfirmed,
+                () = sleep(limits.cancel_end) => Ending::Unconfirmed,
                 never = tell => never,
             }
         }
     }
 
     async fn follow(&mut self) -> Ending {
-        let silence = self.shared.timing.silence;
+        let silence = self.shared.limits.silence;
         loop {
             match timeout(silence, self.task.next()).await {
                 Ok(Ok(Some(update))) => {
@@ -114,7 +114,7 @@ impl Relay {
 
     /// Asks a silent worker whether it still runs the job.
     async fn ask(&mut self) -> Option<Ending> {
-        let question = self.shared.timing.question;
+        let question = self.shared.limits.question;
         match self.task.is_running(self.job.id, question).await {
             Ok(true) => None,
             Err(error) => Some(Ending::Lost(error.chain())),

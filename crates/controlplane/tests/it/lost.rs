@@ -4,7 +4,7 @@ use proto::v1::JobStatus::Processing;
 use serde_json::Value;
 
 use crate::{
-    plane::{Plane, statuses, timing},
+    plane::{Plane, limits, statuses},
     stub::Stub,
 };
 
@@ -66,7 +66,7 @@ async fn a_silent_worker_that_does_not_answer_is_lost() {
     let id = plane.accepted().await;
     let job = worker.job().await;
     worker.change(|manners| manners.silent = true);
-    let question = timing().question;
+    let question = limits().question;
     assert_eq!(error(&plane, &id).await, format!("encoding failed: worker lost: no answer within {question:?}"));
     job.dropped().await;
 }

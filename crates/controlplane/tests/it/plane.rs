@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use controlplane::{config::Config, dispatcher::Timing};
+use controlplane::{config::Config, limits::Limits};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use service::lifecycle::{Lifecycle, Outcome};
@@ -19,8 +19,11 @@ pub(crate) struct Plane {
 }
 
 /// Waits short enough for tests.
-pub(crate) fn timing() -> Timing {
-    Timing {
+pub(crate) fn limits() -> Limits {
+    Limits {
+        admissions: 64,
+        // However busy the machine, a worker that is there answers sooner.
+        stagger: PATIENCE,
         admission: Duration::from_secs(2),
         silence: Duration::from_millis(200),
         question: Duration::from_millis(300),
@@ -41,7 +44,7 @@ impl Plane {
         let env = [("WORKER_NODES", workers.join(",")), ("WORKER_STARTUP_TIMEOUT", "5s".to_owned())];
         let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
         let mut config = Config::read(&env).expect("a good configuration");
-        config.timing = timing();
+        config.limits = limits();
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");

@@ -54,7 +54,7 @@ async fn after_the_grace_jobs_are_dropped() {
 #[tokio::test]
 async fn a_request_that_waits_for_a_worker_is_refused() {
     let worker = Stub::start(Manners { slots: 1, never_admits: true, ..Manners::default() }).await;
-    let mut plane = Plane::start(&[worker.address], |config| config.timing.admission = Duration::from_mins(10)).await;
+    let mut plane = Plane::start(&[worker.address], |config| config.limits.admission = Duration::from_mins(10)).await;
     let job = good_job();
     let (answer, ()) = tokio::join!(plane.post(&job), async {
         crate::plane::until(async || worker.submissions() == 1).await;
