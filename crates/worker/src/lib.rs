@@ -1,10 +1,21 @@
 //! The worker: takes jobs over gRPC, runs ffmpeg, proves the result whole, publishes it, and exits when idle.
+//!
+//! The way of a job: [`grpc`] decodes the request, [`task`] checks and admits it and runs it through [`input`]
+//! (what may be read), [`encoder`] (ffmpeg), [`validator`] (is it whole?) and [`uploader`] (publish).
 
-#![expect(dead_code, reason = "being built")]
-
+pub mod config;
+pub mod encoder;
 pub mod failure;
+pub mod input;
+pub mod tool;
+pub mod validator;
+
+mod grpc;
 mod media;
 mod scratch;
-pub mod tool;
+mod server;
+mod shutdown;
+mod task;
 mod uploader;
-mod validator;
+
+pub use server::Worker;

@@ -78,10 +78,16 @@ impl Error {
     fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| match error.kind() {
-            io::ErrorKind::NotADirectory => Self::RootIsFile(path),
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => Self::RootIsFile(file_on_the_way(&path)),
             _ => Self::Io { operation, path, error },
         }
     }
+}
+
+/// What keeps a path from being a folder: the part of it that is something else.
+fn file_on_the_way(path: &Path) -> PathBuf {
+    let file = path.ancestors().find(|part| part.symlink_metadata().is_ok() && !part.is_dir());
+    file.unwrap_or(path).to_owned()
 }
 
 /// A folder of one's own. It is removed with what is in it by [`Scratch::remove`], or as a last resort when dropped.
@@ -107,9 +113,6 @@ impl Scratch {
     /// # Errors
     /// As [`Scratch::create`].
     pub(crate) fn create_unnamed(root: &Path) -> Result<Self, Error> {
-        if root.symlink_metadata().is_ok() && !root.is_dir() {
-            return Err(Error::RootIsFile(root.to_owned()));
-        }
         std::fs::create_dir_all(root).map_err(Error::io("create work folder", root))?;
         for _ in 0..TRIES {
             let path = root.join(random_name());

@@ -7,7 +7,10 @@
 //! A caller ends a publication through its cancellation token and waits for the answer. It must not drop the future:
 //! what has begun would not be taken back before the next start of a worker (see [`journal`]).
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use service::key;
 use tokio_util::sync::CancellationToken;
@@ -81,8 +84,8 @@ impl Storages {
         Self { s3: s3.map(Storage::S3), local: local.map(Storage::Local) }
     }
 
-    /// The staging folders of the storages that have one, for [`recover`].
-    pub(crate) fn staging(&self) -> Option<std::path::PathBuf> {
+    /// The folder of work folders that the local storage needs beside its outputs, for [`recover`].
+    pub(crate) fn staging(&self) -> Option<PathBuf> {
         match &self.local {
             Some(Storage::Local(local)) => Some(local.staging()),
             Some(Storage::S3(_)) | None => None,

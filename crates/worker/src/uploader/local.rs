@@ -18,7 +18,7 @@ use url::Url;
 
 use self::place::Placement;
 use super::{Artifact, Content, Destination, Error};
-use crate::scratch::{self, Scratch};
+use crate::scratch::Scratch;
 
 mod place;
 mod stage;
@@ -78,16 +78,7 @@ impl Local {
     }
 
     fn stage_folder(&self) -> Result<Scratch, Error> {
-        Scratch::create_unnamed(&self.staging()).map_err(|error| match error {
-            // The storage itself is a file, not the folder inside it.
-            scratch::Error::RootIsFile(_) if self.root.is_file() => {
-                Error::Staging(scratch::Error::RootIsFile(self.root.clone()))
-            }
-            error @ (scratch::Error::RootIsFile(_)
-            | scratch::Error::InUse(_)
-            | scratch::Error::Foreign(_)
-            | scratch::Error::Io { .. }) => Error::Staging(error),
-        })
+        Scratch::create_unnamed(&self.staging()).map_err(Error::Staging)
     }
 
     fn url(&self, key: &str) -> Result<Url, Error> {

@@ -53,10 +53,8 @@ impl S3 {
         let publication = Publication { s3: self, destination, journal, put: Mutex::default() };
         for group in artifact.groups() {
             let stop = cancel.child_token();
-            let uploads = group.into_iter().map(|(source, name)| {
-                let key = destination.key(name);
-                publication.put_file(source, key, &stop)
-            });
+            let upload = |(source, name)| publication.put_file(source, destination.key(name), &stop);
+            let uploads: Vec<_> = group.into_iter().map(upload).collect();
             if let Err(error) = together::together(uploads, FILES_AT_ONCE, &stop).await {
                 publication.undo().await;
                 return Err(error);
@@ -98,7 +96,8 @@ impl Publication<'_> {
     async fn undo(&self) {
         let mut keys = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
         keys.reverse();
-        let deletes = stream::iter(&keys).map(|key| self.delete(key)).buffered(FILES_AT_ONCE).collect::<()>();
+        let deletes: Vec<_> = keys.iter().map(|key| self.delete(key)).collect();
+        let deletes = stream::iter(deletes).buffered(FILES_AT_ONCE).collect::<()>();
         if timeout(self.s3.client.timing().clean_up, deletes).await.is_err() {
             tracing::warn!(
                 s3.bucket = self.s3.bucket,

@@ -36,7 +36,8 @@ impl Publication<'_> {
                 return Err(Error::io("note a multipart upload in", self.journal)(error));
             }
         };
-        let uploads = parts(item.length).into_iter().map(|part| self.put_part(item, &upload, part, stop));
+        let upload_part = |part| self.put_part(item, &upload, part, stop);
+        let uploads: Vec<_> = parts(item.length).into_iter().map(upload_part).collect();
         let sent = together(uploads, PARTS_AT_ONCE, stop).await;
         let failure = match sent {
             Ok(parts) => match self.complete(item, &upload, parts, stop).await {

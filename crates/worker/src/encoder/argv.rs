@@ -1,0 +1,199 @@
+//! From a preset and a source to ffmpeg's arguments. Pure, but for [`make_folders`].
+//!
+//! Outputs are named relative to the folder that ffmpeg runs in, so that no folder's name can be read as a pattern.
+
+use std::{ffi::OsString, fmt::Write as _, io};
+
+use preset::{Audio, Ceiling, Channels, Fit, Packaging, Rate, Rendition};
+
+use super::{Order, master};
+
+/// Name of a single-file output.
+pub(crate) const OUTPUT_FILE: &str = "output.mp4";
+
+const PLAYLIST: &str = "playlist.m3u8";
+const SEGMENTS: &str = "segment_%05d.ts";
+
+/// How often ffmpeg reports, in seconds.
+const REPORT_PERIOD: &str = "0.25";
+
+/// The arguments of one encode.
+pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
+    let mut args = Args::default();
+    // In development everything that ffmpeg says is logged.
+    let log_level = if tracing::enabled!(tracing::Level::DEBUG) { "info" } else { "error" };
+    args.add(["-nostdin", "-hide_banner", "-nostats", "-loglevel", log_level, "-y"]);
+    args.add(["-progress", "pipe:1", "-stats_period", REPORT_PERIOD]);
+    args.0.extend_from_slice(&order.input.args);
+    args.add(["-filter_complex", &filter_graph(order)]);
+    let audio = order.preset.audio.zip(order.source.audio.as_ref());
+    video(&mut args, order);
+    if let Some((settings, stream)) = audio {
+        let count = if shares_audio(order.preset.packaging) { 1 } else { order.preset.renditions.len() };
+        audio_tracks(&mut args, settings, stream.index, count);
+    }
+    // Frames keep the times that they have in the source: none is doubled or dropped to fit a constant rate.
+    args.add(["-fps_mode", "vfr", "-max_muxing_queue_size", "4096"]);
+    container(&mut args, order, audio.is_some());
+    args.0
+}
+
+/// Makes the folders that ffmpeg writes into.
+pub(super) fn make_folders(order: &Order<'_>) -> io::Result<()> {
+    if let Packaging::Hls { ladder: true, .. } = order.preset.packaging {
+        for rendition in order.preset.renditions {
+            std::fs::create_dir_all(order.directory.join(name(rendition)))?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn add<const N: usize>(&mut self, args: [&str; N]) {
+        self.0.extend(args.map(OsString::from));
+    }
+}
+
+/// One decode, one branch a rendition. Pixels become square, so that the picture keeps its shape in every player.
+fn filter_graph(order: &Order<'_>) -> String {
+    let renditions = order.preset.renditions;
+    let mut graph = format!("[0:{}]split={}", order.video.index, renditions.len());
+    let mut branches = String::new();
+    for (number, rendition) in renditions.iter().enumerate() {
+        let size = rendition.fit.apply(order.video.display);
+        write!(graph, "[s{number}]").expect("a String takes every write");
+        write!(branches, ";[s{number}]scale={}:{},setsar=1,format=yuv420p[v{number}]", size.width, size.height)
+            .expect("a String takes every write");
+    }
+    graph + &branches
+}
+
+fn video(args: &mut Args, order: &Order<'_>) {
+    for number in 0..order.preset.renditions.len() {
+        args.add(["-map", &format!("[v{number}]")]);
+    }
+    args.add(["-c:v", "libx264", "-preset", order.preset.effort.name()]);
+    for (number, rendition) in order.preset.renditions.iter().enumerate() {
+        match rendition.rate {
+            Rate::Quality { crf } => args.add([&format!("-crf:v:{number}"), &crf.to_string()]),
+            Rate::Bitrate { average_kbps, ceiling } => {
+                args.add([&format!("-b:v:{number}"), &format!("{average_kbps}k")]);
+                if let Some(Ceiling { max_kbps, buffer_kbit }) = ceiling {
+                    args.add([&format!("-maxrate:v:{number}"), &format!("{max_kbps}k")]);
+                    args.add([&format!("-bufsize:v:{number}"), &format!("{buffer_kbit}k")]);
+                }
+            }
+        }
+    }
+    if let Packaging::Hls { segment_seconds, .. } | Packaging::Dash { segment_seconds } = order.preset.packaging {
+        args.add(["-force_key_frames:v", &format!("expr:gte(t,n_forced*{segment_seconds})")]);
+    }
+}
+
+/// DASH lists audio once beside the video; HLS muxes it into every variant.
+fn shares_audio(packaging: Packaging) -> bool {
+    match packaging {
+        Packaging::Mp4 | Packaging::Dash { .. } => true,
+        Packaging::Hls { .. } => false,
+    }
+}
+
+fn audio_tracks(args: &mut Args, settings: Audio, stream: u32, count: usize) {
+    for _ in 0..count {
+        args.add(["-map", &format!("0:{stream}")]);
+    }
+    args.add(["-c:a", "aac", "-b:a", &format!("{}k", settings.kbps)]);
+    match settings.channels {
+        Channels::Stereo => args.add(["-ac", "2"]),
+        Channels::Source => {}
+    }
+}
+
+fn container(args: &mut Args, order: &Order<'_>, has_audio: bool) {
+    match order.preset.packaging {
+        Packaging::Mp4 => args.add(["-movflags", "+faststart", "-f", "mp4", OUTPUT_FILE]),
+        Packaging::Hls { segment_seconds, ladder: false } => {
+            hls(args, segment_seconds);
+            args.add(["-hls_segment_filename", SEGMENTS, PLAYLIST]);
+        }
+        Packaging::Hls { segment_seconds, ladder: true } => {
+            hls(args, segment_seconds);
+            args.add(["-master_pl_name", master::FILE, "-var_stream_map", &variants(order, has_audio)]);
+            args.add(["-hls_segment_filename", &format!("%v/{SEGMENTS}"), &format!("%v/{PLAYLIST}")]);
+        }
+        Packaging::Dash { segment_seconds } => {
+            let sets = if has_audio { "id=0,streams=v id=1,streams=a" } else { "id=0,streams=v" };
+            args.add(["-f", "dash", "-seg_duration", &segment_seconds.to_string(), "-adaptation_sets", sets]);
+            args.add(["-use_template", "1", "-use_timeline", "1", "-init_seg_name", "init_$RepresentationID$.m4s"]);
+            args.add(["-media_seg_name", "chunk_$RepresentationID$_$Number%05d$.m4s", "manifest.mpd"]);
+        }
+    }
+}
+
+fn hls(args: &mut Args, segment_seconds: u32) {
+    args.add(["-f", "hls", "-hls_time", &segment_seconds.to_string(), "-hls_playlist_type", "vod"]);
+    args.add(["-hls_segment_type", "mpegts", "-hls_flags", "independent_segments"]);
+}
+
+fn variants(order: &Order<'_>, has_audio: bool) -> String {
+    let variant = |(number, rendition)| {
+        let audio = if has_audio { format!(",a:{number}") } else { String::new() };
+        format!("v:{number}{audio},name:{}", name(rendition))
+    };
+    order.preset.renditions.iter().enumerate().map(variant).collect::<Vec<_>>().join(" ")
+}
+
+/// A rendition's folder, such as `720p`.
+fn name(rendition: &Rendition) -> String {
+    match rendition.fit {
+        Fit::Height(height) => format!("{height}p"),
+        Fit::Within(frame) => format!("{}p", frame.height),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use preset::{ALL, Size};
+
+    use super::*;
+    use crate::media::{self, Input, Media, Video};
+
+    fn media(with_audio: bool) -> Media {
+        let size = Size { width: 1280, height: 720 };
+        let video = Video {
+            index: 0,
+            codec: "h264".into(),
+            coded: size,
+            display: size,
+            frame_rate: Some(25.0),
+            start: Some(0.0),
+            duration: Some(5.28),
+            bit_rate: None,
+        };
+        let audio = media::Audio { index: 1, codec: "aac".into(), channels: Some(6), start: Some(0.0), duration: None };
+        Media { video: Some(video), audio: with_audio.then_some(audio), ..Media::default() }
+    }
+
+    fn line(preset: &preset::Preset, audio: bool) -> String {
+        let source = media(audio);
+        let input = Input { args: vec!["-i".into(), "INPUT".into()], proxy: None };
+        let video = source.video.as_ref().expect("has video");
+        let order = Order { preset, input: &input, source: &source, video, directory: Path::new("out") };
+        let args = build(&order).into_iter().map(|arg| arg.into_string().expect("text"));
+        args.map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg }).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_arguments_of_every_preset_are_as_recorded() {
+        for preset in ALL {
+            for (kind, audio) in [("with_audio", true), ("without_audio", false)] {
+                insta::assert_snapshot!(format!("{}_{kind}", preset.name), line(preset, audio));
+            }
+        }
+    }
+}

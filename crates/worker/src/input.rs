@@ -1,0 +1,228 @@
+//! A job's input: from the URL that a client sent to options that let ffmpeg read that and nothing else.
+//!
+//! - the scheme is http, https, s3, or file inside `INPUT_DIR`
+//! - network connections go through a [`guard`] that refuses loopback, link-local and metadata addresses, after every
+//!   redirect and for every URL in a playlist
+//! - ffmpeg may use only the protocols that the scheme needs and only demuxers that open no other files
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use url::Url;
+
+use crate::{failure::Blame, media, uploader::S3Client};
+use connect::Rules;
+use guard::Guard;
+
+mod address;
+mod connect;
+mod guard;
+mod trouble;
+
+/// Longest URL in bytes.
+const MAX_URL: usize = 8 * 1024;
+
+/// Largest picture that is decoded: 16,384 × 8,192. A few bytes of hostile input can ask for gigabytes.
+const MAX_PIXELS: u32 = 1 << 27;
+
+/// How long a presigned URL may be used for new requests: longer than any sensible encode, and the most that S3's signatures have.
+const PRESIGNED_FOR: Duration = Duration::from_hours(7 * 24);
+
+/// Demuxers that read one self-contained file.
+const CONTAINERS: &str = "mov,matroska,mpegts,mpeg,avi,flv,asf,ogg,wav,mp3,aac,flac,ac3,eac3,aiff,mxf,nut,rm,dv,ivf,\
+    h264,hevc,mpegvideo,m4v,gif,wtv,w64,webvtt,av1,obu,vc1,swf,caf";
+
+/// How inputs are read on this worker.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Inputs may come from this machine (`INPUT_ALLOW_LOOPBACK`).
+    pub allow_loopback: bool,
+    /// Folder that file URLs may name files in (`INPUT_DIR`).
+    pub directory: Option<PathBuf>,
+    /// Longest wait for a connection or for more bytes (`INPUT_TIMEOUT`).
+    pub patience: Duration,
+}
+
+/// A well-formed input URL of a known scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// http or https.
+    Http(Url),
+    /// An S3 object.
+    S3 {
+        /// Name of the bucket.
+        bucket: String,
+        /// Key of the object.
+        key: String,
+    },
+    /// A file below `INPUT_DIR`.
+    File(PathBuf),
+}
+
+/// Why an input cannot be opened. Each names the field.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Not a URL that can be an input anywhere.
+    #[error("input_url: {0}")]
+    Malformed(String),
+    /// A file URL where none is allowed.
+    #[error("input_url: file URLs need INPUT_DIR to be set on the worker")]
+    NoDirectory,
+    /// A file that is not there, or not in the folder.
+    #[error("input_url: {0}: no such file in INPUT_DIR")]
+    NoSuchFile(String),
+    /// No S3 credentials, or a malformed name.
+    #[error("input_url: {0}")]
+    Presign(String),
+    /// The guard cannot listen.
+    #[error("cannot start the input guard: {0}")]
+    Guard(#[from] io::Error),
+}
+
+impl Error {
+    /// Who can mend it.
+    pub(crate) fn blame(&self) -> Blame {
+        match self {
+            Self::Malformed(_) | Self::NoSuchFile(_) | Self::NoDirectory => Blame::Job,
+            Self::Presign(_) | Self::Guard(_) => Blame::Infrastructure,
+        }
+    }
+}
+
+impl Location {
+    /// Reads an input URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, whichever worker is asked, or that this one reads no files.
+    pub(crate) fn parse(text: &str, policy: &Policy) -> Result<Self, Error> {
+        let malformed = |reason: &str| Err(Error::Malformed(reason.to_owned()));
+        if text.len() > MAX_URL {
+            return malformed("is longer than 8 KiB");
+        }
+        if text.chars().any(char::is_control) {
+            return malformed("holds control characters");
+        }
+        let url = Url::parse(text).map_err(|error| Error::Malformed(format!("is not a URL: {error}")))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Http(url)),
+            "s3" => {
+                let decoded = percent_decode(url.path().trim_start_matches('/'));
+                match (url.host_str(), decoded) {
+                    (Some(bucket), Some(key)) if !key.is_empty() => Ok(Self::S3 { bucket: bucket.to_owned(), key }),
+                    (_, _) => malformed("must be s3://bucket/key"),
+                }
+            }
+            "file" if policy.directory.is_none() => Err(Error::NoDirectory),
+            "file" => url.to_file_path().map(Self::File).or_else(|()| malformed("must be file:///path")),
+            other => malformed(&format!("scheme {other:?} cannot be read: give http, https, s3 or file")),
+        }
+    }
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
+}
+
+/// An input that ffmpeg can be given. Lives as long as the task: the guard stops with it.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// What ffmpeg and ffprobe get.
+    pub(crate) input: media::Input,
+    guard: Option<Guard>,
+    /// A presigned URL, which must not be shown to anybody.
+    secret: Option<String>,
+}
+
+impl Source {
+    /// Opens an input.
+    ///
+    /// # Errors
+    /// Why it cannot be opened; that nothing can be read from it shows only when it is probed.
+    pub(crate) async fn open(location: &Location, policy: &Policy, s3: &S3Client) -> Result<Self, Error> {
+        match location {
+            Location::Http(url) => Self::network(url, policy, None).await,
+            Location::S3 { bucket, key } => {
+                let url = s3
+                    .presign_get(bucket, key, PRESIGNED_FOR)
+                    .await
+                    .map_err(|error| Error::Presign(error.to_string()))?;
+                let source = Self::network(&url, policy, Some(endpoint(&url))).await?;
+                Ok(Self { secret: Some(url.into()), ..source })
+            }
+            Location::File(path) => Self::file(path, policy).await,
+        }
+    }
+
+    async fn network(url: &Url, policy: &Policy, trusted: Option<(String, u16)>) -> Result<Self, Error> {
+        let rules = Rules { allow_loopback: policy.allow_loopback, trusted };
+        let guard = Guard::start(rules, policy.patience).await?;
+        // The guard speaks first when both see the same silence: it knows more.
+        let silence = (policy.patience + Duration::from_secs(1)).as_micros().to_string();
+        let formats = format!("{CONTAINERS},hls");
+        let mut args = options(&[
+            ("-protocol_whitelist", "http,https,tcp,tls,httpproxy,crypto,data"),
+            ("-format_whitelist", &formats),
+            ("-rw_timeout", &silence),
+            ("-user_agent", concat!("flux-encoder/", env!("CARGO_PKG_VERSION"))),
+            ("-reconnect", "1"),
+            ("-reconnect_delay_max", "4"),
+        ]);
+        if url.scheme() == "https" {
+            args.extend(["-tls_verify".into(), "1".into()]);
+        }
+        args.extend(["-i".into(), url.as_str().into()]);
+        Ok(Self { input: media::Input { args, proxy: Some(guard.address()) }, guard: Some(guard), secret: None })
+    }
+
+    async fn file(path: &Path, policy: &Policy) -> Result<Self, Error> {
+        let root = policy.directory.as_deref().ok_or(Error::NoDirectory)?;
+        let missing = || Error::NoSuchFile(path.display().to_string());
+        // Resolved, so that neither `..` nor a link leads out.
+        let root = tokio::fs::canonicalize(root).await.map_err(|_| missing())?;
+        let resolved = tokio::fs::canonicalize(path).await.map_err(|_| missing())?;
+        if !resolved.starts_with(&root) || !tokio::fs::metadata(&resolved).await.is_ok_and(|file| file.is_file()) {
+            return Err(missing());
+        }
+        let mut operand = OsString::from("file:");
+        operand.push(&resolved);
+        // No playlists: they could name files outside the folder.
+        let mut args = options(&[("-protocol_whitelist", "file,crypto,data"), ("-format_whitelist", CONTAINERS)]);
+        args.extend(["-i".into(), operand]);
+        Ok(Self { input: media::Input { args, proxy: None }, guard: None, secret: None })
+    }
+
+    /// Why reading failed: what the guard saw, or else what the program said.
+    pub(crate) fn cause(&self, said: &str) -> String {
+        match self.guard.as_ref().and_then(Guard::trouble) {
+            Some(trouble) => trouble.to_string(),
+            None => self.redact(said),
+        }
+    }
+
+    /// True when the guard refused a connection: whatever the program made of that, the input is not allowed.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.guard.as_ref().and_then(Guard::trouble).is_some_and(|trouble| trouble.is_refusal())
+    }
+
+    fn redact(&self, said: &str) -> String {
+        match &self.secret {
+            Some(secret) => said.replace(secret, "the presigned URL"),
+            None => said.to_owned(),
+        }
+    }
+}
+
+fn options(pairs: &[(&str, &str)]) -> Vec<OsString> {
+    let pixels = MAX_PIXELS.to_string();
+    let all = pairs.iter().copied().chain([("-max_pixels", pixels.as_str())]);
+    all.flat_map(|(name, value)| [name.into(), value.into()]).collect()
+}
+
+fn endpoint(url: &Url) -> (String, u16) {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    (host, url.port_or_known_default().unwrap_or(443))
+}

@@ -1,0 +1,81 @@
+//! Connects to a host under the address rules: resolve, check, and connect to what was checked.
+
+use std::{net::SocketAddr, time::Duration};
+
+use hyper::Uri;
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+use super::address::{self, Forbidden};
+
+/// What an input may connect to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    /// Loopback is open.
+    pub(crate) allow_loopback: bool,
+    /// Host and port that the operator configured (the S3 server), open wherever it is.
+    pub(crate) trusted: Option<(String, u16)>,
+}
+
+/// Why there is no connection. Each names the host.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Error {
+    /// The rules forbid it.
+    #[error("{host} is {why}, which inputs may not use")]
+    Forbidden {
+        /// As the URL names it.
+        host: String,
+        /// Kind of address.
+        why: Forbidden,
+    },
+    /// The name has no address.
+    #[error("host {0} cannot be found")]
+    Unknown(String),
+    /// Nobody there.
+    #[error("cannot connect to {0}: {1}")]
+    Unreachable(String, String),
+    /// Neither yes nor no.
+    #[error("{0} does not answer")]
+    TimedOut(String),
+}
+
+impl Rules {
+    /// Connects to the host that `uri` names. `patience` bounds the look-up and each try.
+    pub(crate) async fn connect(&self, uri: &Uri, patience: Duration) -> Result<TcpStream, Error> {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = uri.port_u16().unwrap_or(80);
+        let found: Vec<_> = match timeout(patience, lookup_host((host.as_str(), port))).await {
+            Ok(Ok(found)) => found.collect(),
+            Ok(Err(_)) => return Err(Error::Unknown(host.clone())),
+            Err(_) => return Err(Error::TimedOut(host.clone())),
+        };
+        let allowed = self.allowed(&host, port, &found)?;
+        let mut last = Error::Unknown(host.clone());
+        for address in allowed {
+            match timeout(patience, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // Latency matters more than a few headers' worth of small packets.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = Error::Unreachable(host.clone(), error.to_string()),
+                Err(_) => last = Error::TimedOut(host.clone()),
+            }
+        }
+        Err(last)
+    }
+
+    fn allowed(&self, host: &str, port: u16, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Error> {
+        if self.trusted.as_ref().is_some_and(|(trusted, at)| trusted == host && *at == port) {
+            return Ok(found.to_vec());
+        }
+        let check = |address: &SocketAddr| address::check(address.ip(), self.allow_loopback);
+        let allowed: Vec<_> = found.iter().copied().filter(|address| check(address).is_ok()).collect();
+        match found.iter().find_map(|address| check(address).err()) {
+            Some(why) if allowed.is_empty() => Err(Error::Forbidden { host: host.to_owned(), why }),
+            Some(_) | None => Ok(allowed),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! A forward proxy for the inputs of one task, through which ffmpeg makes every connection.
+//!
+//! ffmpeg follows redirects and opens what playlists name, so checking the job's URL alone protects nothing. Here each
+//! connection's address is checked after its name was resolved, and the checked address is the one that is connected
+//! to, which leaves no room for DNS rebinding. The proxy also knows why an input failed, which ffmpeg often does not
+//! say. It listens on loopback on a port of its own and ends with the task.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Empty, combinators::BoxBody};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::{Bytes, Incoming},
+    header, server, service,
+};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    connect::{self, Rules},
+    trouble::Trouble,
+};
+
+type Body = BoxBody<Bytes, hyper::Error>;
+type Connector = tower::util::BoxCloneSyncService<Uri, TokioIo<TcpStream>, connect::Error>;
+
+/// A running proxy; it stops when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    address: SocketAddr,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+    _stop: DropGuard,
+}
+
+impl Guard {
+    /// Starts a proxy. `patience` bounds each wait: for a connection, and for an answer's head.
+    pub(crate) async fn start(rules: Rules, patience: Duration) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+        let proxy = Proxy::new(rules, patience, stop.clone());
+        let trouble = Arc::clone(&proxy.trouble);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(serve(listener, proxy)));
+        Ok(Self { address, trouble, _stop: stop.drop_guard() })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What went wrong; a refusal before anything else, otherwise the latest.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn serve(listener: TcpListener, proxy: Proxy) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => proxy.spawn(serve_connection(stream, proxy.clone())),
+            // Out of file descriptors: let some connections end.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, proxy: Proxy) {
+    let handle = service::service_fn(|request| {
+        let proxy = proxy.clone();
+        async move { Ok::<_, hyper::Error>(proxy.handle(request).await) }
+    });
+    let connection = server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .preserve_header_case(true)
+        .serve_connection(TokioIo::new(stream), handle)
+        .with_upgrades();
+    // The only client is ffmpeg, which hangs up as it likes.
+    let _ = connection.await;
+}
+
+#[derive(Clone)]
+struct Proxy {
+    rules: Arc<Rules>,
+    client: Client<Connector, Incoming>,
+    patience: Duration,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+    stop: CancellationToken,
+}
+
+impl Proxy {
+    fn new(rules: Rules, patience: Duration, stop: CancellationToken) -> Self {
+        let rules = Arc::new(rules);
+        let connector = {
+            let rules = Arc::clone(&rules);
+            tower::service_fn(move |uri: Uri| {
+                let rules = Arc::clone(&rules);
+                async move { rules.connect(&uri, patience).await.map(TokioIo::new) }
+            })
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(15))
+            .build(Connector::new(connector));
+        Self { rules, client, patience, trouble: Arc::default(), stop }
+    }
+
+    /// Runs a task that ends with the proxy.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.stop.clone().run_until_cancelled_owned(task));
+    }
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let uri = request.uri().clone();
+        let answer =
+            if request.method() == Method::CONNECT { self.tunnel(request).await } else { self.forward(request).await };
+        answer.unwrap_or_else(|trouble| {
+            tracing::debug!(%uri, %trouble, "input request failed");
+            let status = trouble.status();
+            self.note(trouble);
+            empty(status)
+        })
+    }
+
+    /// HTTPS: the bytes go through unseen.
+    async fn tunnel(&self, request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
+        let mut upstream = self.rules.connect(request.uri(), self.patience).await?;
+        self.spawn(async move {
+            if let Ok(client) = hyper::upgrade::on(request).await {
+                // Either side may hang up at any time.
+                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut upstream).await;
+            }
+        });
+        Ok(empty(StatusCode::OK))
+    }
+
+    /// HTTP in absolute form (RFC 9112 section 3.2.2).
+    async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
+        if request.uri().scheme_str() != Some("http") || request.uri().host().is_none() {
+            return Err(Trouble::NotHttp);
+        }
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        for hop_by_hop in ["connection", "proxy-connection", "proxy-authorization", "keep-alive", "upgrade", "te"] {
+            request.headers_mut().remove(hop_by_hop);
+        }
+        let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
+        let answer = answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host, &error))?;
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            self.note(Trouble::Status(answer.status()));
+        }
+        Ok(answer.map(http_body_util::BodyExt::boxed))
+    }
+
+    fn note(&self, trouble: Trouble) {
+        let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if !noted.as_ref().is_some_and(Trouble::is_refusal) {
+            *noted = Some(trouble);
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let body = Empty::new().map_err(|never| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if status != StatusCode::OK {
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,62 @@
+//! What went wrong between an input's server and ffmpeg, in a sentence for the client.
+
+use std::error::Error as _;
+
+use hyper::StatusCode;
+
+use super::connect;
+
+/// Why an input could not be read, as the guard saw it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] connect::Error),
+    /// Connected, asked, and heard nothing.
+    #[error("{0} accepts connections but does not answer")]
+    NoAnswer(String),
+    /// It answered something that is not HTTP, or hung up.
+    #[error("{0} broke the connection: {1}")]
+    Broken(String, String),
+    /// It answered with an error.
+    #[error("the server answered {0}")]
+    Status(StatusCode),
+    /// Neither http nor https.
+    #[error("only http and https can be read over the network")]
+    NotHttp,
+}
+
+impl Trouble {
+    /// From a failed request to `host`.
+    pub(super) fn of(host: String, error: &hyper_util::client::legacy::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if let Some(connect) = inner.downcast_ref::<connect::Error>() {
+                return Self::Connect(connect.clone());
+            }
+            if inner.source().is_none() {
+                return Self::Broken(host, inner.to_string());
+            }
+            cause = inner.source();
+        }
+        Self::Broken(host, error.to_string())
+    }
+
+    /// True when a rule said no.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => true,
+            Self::Connect(_) | Self::NoAnswer(_) | Self::Broken(..) | Self::Status(_) => false,
+        }
+    }
+
+    /// What ffmpeg is told.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Connect(connect::Error::TimedOut(_)) | Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => StatusCode::FORBIDDEN,
+            Self::Connect(_) | Self::Broken(..) => StatusCode::BAD_GATEWAY,
+            Self::Status(status) => *status,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A request that was checked: everything that can be known without I/O is right.
+
+use preset::{OutputType, Preset};
+use proto::v1::{JobRequest, OutputConfig};
+
+use super::Workshop;
+use crate::{
+    input::{self, Location},
+    uploader::{self, Content, Destination, Storage},
+};
+
+/// Longest job id in bytes.
+const MAX_JOB_ID: usize = 128;
+
+/// S3's limit for an object's own metadata, in bytes.
+const MAX_METADATA: usize = 2048;
+
+/// A job to run.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) job_id: String,
+    pub(crate) preset: &'static Preset,
+    pub(crate) location: Location,
+    pub(crate) storage: Storage,
+    pub(crate) destination: Destination,
+}
+
+/// Why a request is not taken. Each names the field.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Rejection {
+    /// The id becomes a folder's name.
+    #[error("job_id: give 1 to 128 letters, digits, `-`, `_` or `.`, not beginning with `.`")]
+    JobId,
+    /// No such preset.
+    #[error("preset: {0:?} is not known")]
+    Preset(String),
+    /// No output.
+    #[error("output: is required")]
+    NoOutput,
+    /// The preset makes something else.
+    #[error("output.type: preset {preset} makes {makes:?}, not {asked:?}")]
+    OutputType {
+        /// Name of the preset.
+        preset: &'static str,
+        /// What it makes.
+        makes: &'static str,
+        /// What was asked for.
+        asked: String,
+    },
+    /// S3 could not store it.
+    #[error("output.metadata: keys must be HTTP tokens, values printable ASCII, all together at most 2 KiB")]
+    Metadata,
+    /// The input.
+    #[error(transparent)]
+    Input(#[from] input::Error),
+    /// The storage.
+    #[error(transparent)]
+    Storage(#[from] uploader::Error),
+}
+
+impl Order {
+    /// Checks a request against what this worker can do.
+    pub(crate) fn check(request: JobRequest, workshop: &Workshop) -> Result<Self, Rejection> {
+        if !is_job_id(&request.job_id) {
+            return Err(Rejection::JobId);
+        }
+        let preset = preset::find(&request.preset).ok_or(Rejection::Preset(request.preset))?;
+        let OutputConfig { storage, path, metadata, r#type } = request.output.ok_or(Rejection::NoOutput)?;
+        let makes = preset.output_type();
+        if !r#type.is_empty() && r#type != makes.name() {
+            return Err(Rejection::OutputType { preset: preset.name, makes: makes.name(), asked: r#type });
+        }
+        if !metadata.iter().all(|(key, value)| is_token(key) && is_printable(value))
+            || metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_METADATA
+        {
+            return Err(Rejection::Metadata);
+        }
+        let content = match makes {
+            OutputType::Single => Content::File,
+            OutputType::Hls | OutputType::Dash => Content::Directory,
+        };
+        let destination = Destination { path, metadata: metadata.into_iter().collect(), content };
+        destination.check_path()?;
+        let storage = workshop.storages.get(&storage)?.clone();
+        let location = Location::parse(&request.input_url, &workshop.inputs)?;
+        Ok(Self { job_id: request.job_id, preset, location, storage, destination })
+    }
+}
+
+fn is_job_id(text: &str) -> bool {
+    (1..=MAX_JOB_ID).contains(&text.len())
+        && !text.starts_with('.')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_is_a_safe_file_name() {
+        for good in ["550e8400-e29b-41d4-a716-446655440000", "a", "job_1.mp4", &"x".repeat(128)] {
+            assert!(is_job_id(good), "{good}");
+        }
+        for bad in ["", ".", "..", ".hidden", "a/b", "../a", "a b", "a\0", "ü", &"x".repeat(129)] {
+            assert!(!is_job_id(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_fits_into_headers() {
+        assert!(is_token("x-title") && !is_token("") && !is_token("a b") && !is_token("a:b") && !is_token("ä"));
+        assert!(is_printable("") && is_printable("a b~") && !is_printable("a\r\nb") && !is_printable("ü"));
+    }
+}

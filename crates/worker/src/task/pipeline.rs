@@ -1,0 +1,200 @@
+//! The way of one job: prepare, encode, validate, publish, clean up.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{Order, Workshop, failure::Failure, registry::Slot, reporter::Reporter};
+use crate::{
+    encoder::{self, Progress},
+    failure::Blame,
+    input::Source,
+    media::{self, Media, ProbeError},
+    scratch::Scratch,
+    uploader::{self, Artifact},
+    validator::{self, Subject},
+};
+
+/// How many silences an input may have while it is looked at: opening takes several requests.
+const PROBE_SILENCES: u32 = 4;
+
+/// Runs a job to its terminal event. Before that event its folder is gone and its slot is free.
+pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut reporter: Reporter) {
+    let started = Instant::now();
+    tracing::info!(job.id = order.job_id, job.preset = order.preset.name, "job started");
+    let job = Job { workshop: &workshop, order: &order, stop: slot.control().token() };
+    let outcome = job.run(&mut reporter).await;
+    let cancelled = slot.control().was_requested();
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match &outcome {
+        Ok(url) => tracing::info!(job.id = order.job_id, %url, duration_ms, "job completed"),
+        Err(failure) => {
+            tracing::info!(job.id = order.job_id, %failure, cancelled, duration_ms, "job ended without a result")
+        }
+    }
+    drop(slot);
+    reporter.finish(&outcome, cancelled);
+}
+
+struct Job<'a> {
+    workshop: &'a Workshop,
+    order: &'a Order,
+    stop: &'a CancellationToken,
+}
+
+impl Job<'_> {
+    async fn run(&self, reporter: &mut Reporter) -> Result<Url, Failure> {
+        reporter.processing();
+        let (root, name) = (self.workshop.work_dir.clone(), self.order.job_id.clone());
+        let scratch = blocking(move || Scratch::create(&root, &name)).await;
+        let scratch = scratch.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
+        let result = self.produce(scratch.path(), reporter).await;
+        if let Err(error) = scratch.remove().await {
+            // The next start sweeps it.
+            tracing::warn!(job.id = self.order.job_id, %error, "cannot remove the job's work folder");
+        }
+        result
+    }
+
+    async fn produce(&self, scratch: &Path, reporter: &mut Reporter) -> Result<Url, Failure> {
+        let source = self.open().await?;
+        let media = self.probe(&source).await?;
+        let output = self.encode(&source, &media, scratch, reporter).await?;
+        self.validate(&media, &output).await?;
+        reporter.uploading();
+        self.publish(output, scratch).await
+    }
+
+    async fn open(&self) -> Result<Source, Failure> {
+        let Workshop { inputs, s3, .. } = self.workshop;
+        self.order
+            .storage
+            .check(&self.order.destination)
+            .await
+            .map_err(|error| Failure::encoding(&error, error.blame()))?;
+        tokio::select! {
+            source = Source::open(&self.order.location, inputs, s3) => {
+                source.map_err(|error| Failure::encoding(&error, error.blame()))
+            }
+            () = self.stop.cancelled() => Err(Failure::Stopped),
+        }
+    }
+
+    async fn probe(&self, source: &Source) -> Result<Media, Failure> {
+        let limit = self.workshop.inputs.patience * PROBE_SILENCES;
+        match media::probe(&self.workshop.tools, &source.input, limit, self.stop).await {
+            Ok(media) => Ok(media),
+            Err(ProbeError::Cancelled) => Err(Failure::Stopped),
+            Err(error) if error.blame() == Blame::Job => {
+                let cause = source.cause(&error.to_string());
+                Err(Failure::encoding(format!("input_url: cannot be read: {cause}"), Blame::Job))
+            }
+            Err(error) => Err(Failure::encoding(&error, error.blame())),
+        }
+    }
+
+    async fn encode(
+        &self,
+        source: &Source,
+        media: &Media,
+        scratch: &Path,
+        reporter: &mut Reporter,
+    ) -> Result<PathBuf, Failure> {
+        let no_video = || Failure::encoding("input_url: has no video stream", Blame::Job);
+        let video = media.video.as_ref().ok_or_else(no_video)?;
+        let directory = scratch.join("output");
+        tokio::fs::create_dir(&directory).await.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
+        let order = encoder::Order {
+            preset: self.order.preset,
+            input: &source.input,
+            source: media,
+            video,
+            directory: &directory,
+        };
+        let duration = video.duration.or(media.duration);
+        let report = |progress: Progress| reporter.progress(progress.percent(duration), &describe(progress));
+        let Workshop { tools, limits, .. } = self.workshop;
+        let encoded = encoder::encode(tools, &order, limits, report, self.stop).await;
+        if source.was_refused() {
+            let cause = source.cause("refused");
+            return Err(Failure::encoding(format!("input_url: {cause}"), Blame::Job));
+        }
+        encoded.map_err(|error| match error {
+            encoder::Error::Cancelled => Failure::Stopped,
+            encoder::Error::Failed(said) => Failure::encoding(source.cause(&said), Blame::Job),
+            error => Failure::encoding(&error, error.blame()),
+        })
+    }
+
+    async fn validate(&self, source: &Media, output: &Path) -> Result<(), Failure> {
+        let subject = Subject { preset: self.order.preset, source, output };
+        match self.workshop.validator.validate(&subject, self.stop).await {
+            Ok(report) if report.is_whole() => {
+                for finding in &report.findings {
+                    tracing::warn!(job.id = self.order.job_id, %finding, "output is whole, but");
+                }
+                Ok(())
+            }
+            Ok(report) => Err(Failure::validation(&report, Blame::Job)),
+            Err(validator::Error::Cancelled) => Err(Failure::Stopped),
+            Err(error) => Err(Failure::validation(&error, error.blame())),
+        }
+    }
+
+    async fn publish(&self, output: PathBuf, scratch: &Path) -> Result<Url, Failure> {
+        let artifact = match self.order.preset.entry_file() {
+            None => Artifact::File(output),
+            Some(entry) => {
+                let files = blocking({
+                    let output = output.clone();
+                    move || list(&output)
+                })
+                .await;
+                let files = files.map_err(|error| Failure::upload(&error, Blame::Infrastructure))?;
+                Artifact::directory(output, files, Path::new(entry))
+            }
+        };
+        let Order { storage, destination, .. } = self.order;
+        storage.publish(&artifact, destination, scratch, self.stop).await.map_err(|error| match error {
+            uploader::Error::Cancelled => Failure::Stopped,
+            error => Failure::upload(&error, error.blame()),
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn describe(progress: Progress) -> String {
+    let frames = progress.frames.map(|frames| format!("frame {frames}"));
+    let speed = progress.speed.map(|speed| format!("{speed:.2}x"));
+    let known: Vec<_> = frames.into_iter().chain(speed).collect();
+    format!("encoding {}", known.join(", ")).trim_end().to_owned()
+}
+
+/// The files below `root`, relative to it.
+fn list(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else if let Ok(relative) = entry.path().strip_prefix(root) {
+                files.push(relative.to_owned());
+            }
+        }
+    }
+    Ok(files)
+}
