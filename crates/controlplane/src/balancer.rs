@@ -1,14 +1,14 @@
 //! Picks a worker with a free slot: round robin for the starting point, then the first that is ready.
 //!
 //! Every pick opens its own connections and the chosen one stays with the task: behind a connection-level balancer the
-//! connection is what pins the machine. Workers are asked one after the other, but none is waited for long
-//! before the next is asked too, and one that was overtaken is asked last for a while. So a sleeping or
-//! hung worker delays nobody, and a sleeping one is not woken while others have room.
+//! connection is what pins the machine. Workers are asked one after the other, but none is waited for long before the
+//! next is asked too, and one that was overtaken is asked last for a while. So a sleeping or hung worker delays nobody,
+//! and a sleeping one is not woken while others have room.
 //!
-//! - [`address`]: where a worker listens
-//! - [`rotation`]: whose turn it is
-//! - [`selection`]: the order of asking, as a pure state machine
-//! - [`candidates`]: drives it
+//! - `address`: where a worker listens
+//! - `rotation`: whose turn it is
+//! - `selection`: the order of asking, as a pure state machine
+//! - `candidates`: drives it
 
 mod address;
 mod candidates;

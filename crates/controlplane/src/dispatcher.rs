@@ -1,7 +1,7 @@
 //! Takes a job from request to outcome: finds a worker that admits it, then relays what the worker says.
 //!
-//! - [`admit`]: the way to an admitted job
-//! - [`relay`]: from then on, one task a job
+//! - `admit`: the way to an admitted job
+//! - `relay`: from then on, one task a job
 
 mod admit;
 mod relay;

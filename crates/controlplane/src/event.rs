@@ -5,9 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::feed::Feed;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder, Type},
+};
 
-use crate::job::Job;
+use crate::job::{Job, Status};
 
 /// One event of a job's stream: a status change, or progress between two of them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -15,9 +18,8 @@ pub struct JobEvent {
     /// The job.
     #[schema(format = "uuid")]
     job_id: String,
-    /// `JOB_STATUS_QUEUED`, `JOB_STATUS_PROCESSING`, `JOB_STATUS_UPLOADING`, `JOB_STATUS_COMPLETED`,
-    /// `JOB_STATUS_FAILED` or `JOB_STATUS_CANCELLED`. The last three end the stream.
-    #[schema(example = "JOB_STATUS_PROCESSING")]
+    /// Where the job stands. The last three statuses end the stream.
+    #[schema(schema_with = status_schema)]
     status: &'static str,
     /// 0 to 100; never goes backwards.
     #[schema(minimum = 0, maximum = 100, example = 45.2)]
@@ -51,6 +53,17 @@ impl JobEvent {
             timestamp: format!("{now:.3}"),
         }
     }
+}
+
+/// The names of the statuses, for the API's description.
+#[must_use]
+pub fn status_schema() -> Object {
+    let names = Status::ALL.map(Status::name);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("Where the job stands; nothing follows the last three."))
+        .enum_values(Some(names))
+        .build()
 }
 
 /// The events of one job.

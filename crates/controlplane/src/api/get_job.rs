@@ -8,7 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Api, Error, error::ErrorBody, job_id::JobIdPath};
-use crate::job::{Job, spec::Output};
+use crate::{
+    event::status_schema,
+    job::{Job, spec::Output},
+};
 
 /// A job and its state. What is not known is absent.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,7 +20,7 @@ pub(super) struct JobView {
     #[schema(format = "uuid")]
     job_id: String,
     /// As in the events of its stream.
-    #[schema(example = "JOB_STATUS_PROCESSING")]
+    #[schema(schema_with = status_schema)]
     status: &'static str,
     /// 0 to 100; never goes backwards.
     #[schema(minimum = 0, maximum = 100, example = 45.2)]

@@ -22,36 +22,38 @@ pub(super) struct WorkersView {
     workers: Vec<WorkerView>,
 }
 
-/// One worker.
-#[derive(Debug, Serialize, ToSchema)]
+/// One worker. What it did not tell is absent.
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct WorkerView {
     /// Where it listens.
     #[schema(example = "worker-1:50051")]
     address: String,
     /// Whether it answered.
     reachable: bool,
-    /// What it answered.
-    #[serde(flatten)]
-    status: Option<StatusView>,
+    /// The name it gives itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    worker_id: Option<String>,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<String>,
+    /// How many jobs it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    current_jobs: Option<u32>,
+    /// How many it would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    max_concurrent_jobs: Option<u32>,
+    /// The jobs it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    active_job_ids: Option<Vec<String>>,
     /// Why it did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
-}
-
-/// What a worker says of itself.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct StatusView {
-    /// The name it gives itself.
-    worker_id: String,
-    /// Its version.
-    version: String,
-    /// How many jobs it runs.
-    current_jobs: u32,
-    /// How many it would run.
-    max_concurrent_jobs: u32,
-    /// The jobs it runs.
-    active_job_ids: Vec<String>,
 }
 
 /// Ask every worker how busy it is
@@ -74,14 +76,16 @@ pub(super) async fn get_workers_status(State(api): State<Api>) -> Json<WorkersVi
 fn view(address: &Address, answer: Result<WorkerStatus, worker_client::Error>) -> WorkerView {
     let address = address.to_string();
     match answer {
-        Ok(status) => WorkerView { address, reachable: true, status: Some(status.into()), error: None },
-        Err(error) => WorkerView { address, reachable: false, status: None, error: Some(error.chain()) },
-    }
-}
-
-impl From<WorkerStatus> for StatusView {
-    fn from(status: WorkerStatus) -> Self {
-        let WorkerStatus { worker_id, version, current_jobs, max_concurrent_jobs, active_job_ids } = status;
-        Self { worker_id, version, current_jobs, max_concurrent_jobs, active_job_ids }
+        Ok(status) => WorkerView {
+            address,
+            reachable: true,
+            worker_id: Some(status.worker_id),
+            version: Some(status.version),
+            current_jobs: Some(status.current_jobs),
+            max_concurrent_jobs: Some(status.max_concurrent_jobs),
+            active_job_ids: Some(status.active_job_ids),
+            error: None,
+        },
+        Err(error) => WorkerView { address, error: Some(error.chain()), ..WorkerView::default() },
     }
 }

@@ -245,6 +245,10 @@ impl State {
 }
 
 impl Status {
+    /// Every status, in the order of a job's life.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Processing, Self::Uploading, Self::Completed, Self::Failed, Self::Cancelled];
+
     /// The name that clients see: the one of the wire contract's enum.
     #[must_use]
     pub fn name(self) -> &'static str {

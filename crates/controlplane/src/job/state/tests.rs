@@ -22,18 +22,15 @@ fn state(status: Status) -> State {
     State::Queued.apply(report(status), NOW).expect("every state can follow the first")
 }
 
-const ALL: [Status; 6] =
-    [Status::Queued, Status::Processing, Status::Uploading, Status::Completed, Status::Failed, Status::Cancelled];
-
 #[rstest]
-#[case::queued(Status::Queued, &ALL)]
-#[case::processing(Status::Processing, &ALL[1..])]
-#[case::uploading(Status::Uploading, &ALL[2..])]
+#[case::queued(Status::Queued, &Status::ALL)]
+#[case::processing(Status::Processing, &Status::ALL[1..])]
+#[case::uploading(Status::Uploading, &Status::ALL[2..])]
 #[case::completed(Status::Completed, &[])]
 #[case::failed(Status::Failed, &[])]
 #[case::cancelled(Status::Cancelled, &[])]
 fn each_status_leads_only_forward(#[case] from: Status, #[case] allowed: &[Status]) {
-    for to in ALL {
+    for to in Status::ALL {
         let next = state(from).apply(report(to), NOW);
         if allowed.contains(&to) {
             assert_eq!(next.expect("an allowed step").status(), to, "{from:?} to {to:?}");
