@@ -145,7 +145,7 @@ impl Scratch {
         tokio::task::spawn_blocking(move || {
             let removed = remove::remove(&path);
             // Only now: a folder that is half removed is not yet a sweep's business.
-            drop(lock);
+            lock.as_ref().map(let_go);
             removed
         })
         .await
@@ -170,11 +170,11 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if self.lock.is_some()
-            && let Err(error) = remove::remove(&self.path)
-        {
+        let Some(lock) = self.lock.take() else { return };
+        if let Err(error) = remove::remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove work folder");
         }
+        let_go(&lock);
     }
 }
 
@@ -209,6 +209,14 @@ fn mark(folder: &Path) -> io::Result<Option<File>> {
         Ok(()) if is_linked(&file, &marker)? => Ok(Some(file)),
         Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Unlocks at once. Closing the file is not enough while another thread is about to start a program: until it runs,
+/// the child holds a copy of everything that is open.
+fn let_go(lock: &File) {
+    if let Err(error) = lock.unlock() {
+        tracing::debug!(%error, "cannot unlock a work folder");
     }
 }
 

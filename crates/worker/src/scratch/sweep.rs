@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{KEEP_PREFIX, Locked, lock_marker, remove};
+use super::{KEEP_PREFIX, Locked, let_go, lock_marker, remove};
 
 /// A work folder whose owner is dead. Nobody else takes it while this value lives.
 #[derive(Debug)]
 pub(crate) struct Dead {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Dead {
@@ -45,6 +45,12 @@ impl Dead {
     }
 }
 
+impl Drop for Dead {
+    fn drop(&mut self) {
+        let_go(&self.lock);
+    }
+}
+
 /// Takes every dead work folder directly below `root`. Folders without a marker, or with a living owner, are left
 /// alone, and so is what cannot be opened.
 ///
@@ -65,7 +71,7 @@ pub(crate) fn sweep(root: &Path) -> io::Result<Vec<Dead>> {
         }
         let path = entry.path();
         match lock_marker(&path) {
-            Ok(Locked::Mine(lock)) => dead.push(Dead { path, _lock: lock }),
+            Ok(Locked::Mine(lock)) => dead.push(Dead { path, lock }),
             Ok(Locked::Alive | Locked::Unmarked | Locked::Gone) => {}
             Err(error) => tracing::warn!(path = %path.display(), %error, "cannot look at work folder"),
         }

@@ -81,3 +81,17 @@ impl Error {
         move |error| Self::Io { operation, path, error }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_and_is_not_the_jobs_fault() {
+        let error = Error::io("write", Path::new("/storage/film.mp4"))(Errno::ENOSPC.into());
+        assert_eq!(error.to_string(), "cannot write /storage/film.mp4: No space left on device (os error 28)");
+        assert_eq!(error.blame(), Blame::Infrastructure);
+    }
+}

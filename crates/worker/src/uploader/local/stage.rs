@@ -45,3 +45,22 @@ fn copy(source: &Path, staged: &Path, cancel: &CancellationToken) -> Result<(), 
 fn check(cancel: &CancellationToken) -> Result<(), Error> {
     if cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_complete_and_can_be_cancelled() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, staged) = (folder.path().join("source"), folder.path().join("staged"));
+        let file = File::create(&source).expect("creates");
+        // Longer than one chunk, without filling the disk.
+        file.set_len(CHUNK + 5).expect("grows");
+        let cancel = CancellationToken::new();
+        copy(&source, &staged, &cancel).expect("copies");
+        assert_eq!(fs::metadata(&staged).expect("is there").len(), CHUNK + 5);
+        cancel.cancel();
+        assert!(matches!(copy(&source, &staged, &cancel), Err(Error::Cancelled)));
+    }
+}

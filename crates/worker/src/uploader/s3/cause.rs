@@ -26,6 +26,9 @@ where
     Error::S3 { operation, bucket: bucket.to_owned(), key: key.to_owned(), cause: sentence(error), blame }
 }
 
+/// Messages of the SDK that tell nothing.
+const WRAPPERS: [&str; 3] = ["dispatch failure", "io error", "other"];
+
 fn sentence<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -65,8 +68,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
-        // Many wrappers repeat what they wrap.
-        if !texts.iter().any(|before| before.contains(&text)) {
+        // Many wrappers repeat what they wrap, and some name only their kind.
+        if !WRAPPERS.contains(&&*text) && !texts.iter().any(|before| before.contains(&text)) {
             texts.push(text);
         }
         next = error.source();

@@ -251,7 +251,7 @@ async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, network: watch::Rec
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Server to client.
