@@ -110,18 +110,20 @@ impl Error {
     }
 
     fn body(&self) -> ErrorBody {
-        let field = match self {
-            Self::Type { field, .. } => Some(field.clone()),
-            Self::Invalid(invalid) => Some(invalid.field.to_owned()),
-            _ => None,
-        };
         // What went wrong inside is for the log alone.
-        let error = if self.status() == StatusCode::INTERNAL_SERVER_ERROR {
-            Self::Internal.to_string()
+        let inside = self.status() == StatusCode::INTERNAL_SERVER_ERROR;
+        let error = if inside { Self::Internal.to_string() } else { self.to_string() };
+        ErrorBody { error, field: self.field().map(str::to_owned) }
+    }
+
+    fn field(&self) -> Option<&str> {
+        if let Self::Type { field, .. } = self {
+            Some(field)
+        } else if let Self::Invalid(invalid) = self {
+            Some(invalid.field)
         } else {
-            self.to_string()
-        };
-        ErrorBody { error, field }
+            None
+        }
     }
 }
 

@@ -64,3 +64,19 @@ fn respond(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'stati
     let stream = Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     ([(CACHE_CONTROL, "no-cache"), (X_ACCEL_BUFFERING, "no")], stream)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt as _, stream};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_has_a_heartbeat() {
+        let start = Instant::now();
+        let mut body = respond(stream::pending()).into_response().into_body().into_data_stream();
+        let comment = body.next().await.expect("a stream without an end").expect("no error");
+        assert_eq!((&comment[..], start.elapsed()), (&b":\n\n"[..], HEARTBEAT));
+    }
+}

@@ -126,7 +126,11 @@ impl State {
     fn queued(self) -> Result<Self, InvalidTransition> {
         match self {
             Self::Queued => Ok(self),
-            state => Err(state.refuse(Status::Queued)),
+            state @ (Self::Processing { .. }
+            | Self::Uploading { .. }
+            | Self::Completed { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }) => Err(state.refuse(Status::Queued)),
         }
     }
 
@@ -137,7 +141,10 @@ impl State {
             Self::Processing { progress, started_at } => {
                 Ok(Self::Processing { progress: progress.max(reported), started_at })
             }
-            state => Err(state.refuse(Status::Processing)),
+            state
+            @ (Self::Uploading { .. } | Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }) => {
+                Err(state.refuse(Status::Processing))
+            }
         }
     }
 
@@ -145,7 +152,9 @@ impl State {
         let started_at = self.started_at().unwrap_or(now);
         match self {
             Self::Queued | Self::Processing { .. } | Self::Uploading { .. } => Ok(Self::Uploading { started_at }),
-            state => Err(state.refuse(Status::Uploading)),
+            state @ (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }) => {
+                Err(state.refuse(Status::Uploading))
+            }
         }
     }
 
