@@ -134,8 +134,7 @@ fn failure(status: ExitStatus, tail: &Tail) -> Error {
         return Error::DiskFull;
     }
     // The exit status says nothing: its meaning differs between ffmpeg's versions.
-    let said = tail.lines().rfind(|line| !line.contains("Conversion failed"));
-    Error::Failed(said.map_or_else(|| format!("ffmpeg ended with {status}"), ToOwned::to_owned))
+    Error::Failed(tail.cause().map_or_else(|| format!("ffmpeg ended with {status}"), ToOwned::to_owned))
 }
 
 /// When ffmpeg last came further.

@@ -76,7 +76,7 @@ pub(crate) enum ProbeError {
     #[error("ffprobe was killed by signal {0}")]
     Killed(i32),
     /// ffprobe cannot read the file.
-    #[error("{}", last_line(.0).unwrap_or("ffprobe cannot read it"))]
+    #[error("{}", .0.cause().unwrap_or("ffprobe cannot read it"))]
     Unreadable(Tail),
     /// ffprobe's answer makes no sense.
     #[error("ffprobe's answer cannot be understood")]
@@ -97,11 +97,6 @@ impl ProbeError {
             Self::Unreadable(_) | Self::Nonsense(_) | Self::TimedOut(_) => Blame::Job,
         }
     }
-}
-
-/// The last thing a program said.
-fn last_line(tail: &Tail) -> Option<&str> {
-    tail.lines().next_back()
 }
 
 /// What a program reads.

@@ -27,8 +27,6 @@ use service::key::RESERVED_PREFIX;
 
 pub(crate) use sweep::{Dead, sweep};
 
-use crate::failure::Blame;
-
 mod remove;
 mod sweep;
 #[cfg(test)]
@@ -44,7 +42,7 @@ pub(crate) const KEEP_PREFIX: &str = ".flux-upload-";
 /// How often a creator starts over. Each time somebody must sweep within the same microseconds.
 const TRIES: u32 = 100;
 
-/// Why a work folder cannot be had.
+/// Why a work folder cannot be had. Each is the machine's fault, not the job's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Somebody alive works there.
@@ -69,12 +67,6 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Who can mend it.
-    #[expect(clippy::unused_self, reason = "the same question as to every other error")]
-    pub(crate) fn blame(&self) -> Blame {
-        Blame::Infrastructure
-    }
-
     fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| match error.kind() {

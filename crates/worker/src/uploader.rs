@@ -19,10 +19,8 @@ use url::Url;
 pub(crate) use artifact::Artifact;
 pub(crate) use error::Error;
 pub(crate) use local::Local;
-#[cfg_attr(not(test), expect(unused_imports, reason = "being built: used at start"))]
 pub(crate) use recover::recover;
 pub(crate) use s3::{S3, S3Client};
-#[cfg_attr(not(test), expect(unused_imports, reason = "being built: used at start"))]
 pub(crate) use s3::{S3Settings, Timing};
 
 mod artifact;

@@ -4,7 +4,7 @@
 
 use std::{ffi::OsString, fmt::Write as _, io};
 
-use preset::{Audio, Ceiling, Channels, Fit, Packaging, Rate, Rendition};
+use preset::{Audio, Ceiling, Channels, Fit, Packaging, Rate, Rendition, Size};
 
 use super::{Order, master};
 
@@ -57,18 +57,28 @@ impl Args {
     }
 }
 
-/// One decode, one branch a rendition. Pixels become square, so that the picture keeps its shape in every player.
+/// One decode, one branch a rendition.
 fn filter_graph(order: &Order<'_>) -> String {
     let renditions = order.preset.renditions;
+    let shape = shape(order.preset.packaging, order.video.display);
     let mut graph = format!("[0:{}]split={}", order.video.index, renditions.len());
     let mut branches = String::new();
     for (number, rendition) in renditions.iter().enumerate() {
         let size = rendition.fit.apply(order.video.display);
         write!(graph, "[s{number}]").expect("a String takes every write");
-        write!(branches, ";[s{number}]scale={}:{},setsar=1,format=yuv420p[v{number}]", size.width, size.height)
+        write!(branches, ";[s{number}]scale={}:{},{shape},format=yuv420p[v{number}]", size.width, size.height)
             .expect("a String takes every write");
     }
     graph + &branches
+}
+
+/// The picture's shape, whatever its even sides make of it. Pixels are square, but for DASH, where every rendition must
+/// have exactly the same shape: there it is a ratio of small numbers, so that no rounding can tell them apart.
+fn shape(packaging: Packaging, display: Size) -> String {
+    match packaging {
+        Packaging::Mp4 | Packaging::Hls { .. } => "setsar=1".to_owned(),
+        Packaging::Dash { .. } => format!("setdar=dar={}/{}:max=50", display.width, display.height),
+    }
 }
 
 fn video(args: &mut Args, order: &Order<'_>) {
@@ -158,7 +168,7 @@ fn name(rendition: &Rendition) -> String {
 mod tests {
     use std::path::Path;
 
-    use preset::{ALL, Size};
+    use preset::ALL;
 
     use super::*;
     use crate::media::{self, Input, Media, Video};

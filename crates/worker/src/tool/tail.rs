@@ -8,6 +8,28 @@ pub(super) const MAX_LINES: usize = 20;
 /// How much of a line is kept, in bytes.
 const MAX_LINE: usize = 500;
 
+/// How ffmpeg begins lines that follow from an error told before.
+const CONSEQUENCES: &[&str] = &[
+    "Conversion failed",
+    "Could not write header",
+    "Error initializing",
+    "Error marking filters as finished",
+    "Error opening output",
+    "Error while opening encoder",
+    "Exiting normally",
+    "Nothing was written",
+    "Task finished with error",
+    "Terminating thread",
+];
+
+/// Drops ffmpeg's `[demuxer @ 0x5581c0de]`: an address tells nobody anything.
+fn without_context(line: &str) -> &str {
+    match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((context, message)) if context.contains(" @ 0x") => without_context(message),
+        Some(_) | None => line,
+    }
+}
+
 /// The last lines that a program printed.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
@@ -42,6 +64,13 @@ impl Tail {
         self.lines.push_back(line);
     }
 
+    /// The line that says why the program failed: the last one that does not merely say that something did.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        let telling =
+            self.lines().rfind(|line| !CONSEQUENCES.iter().any(|start| without_context(line).starts_with(start)));
+        telling.or_else(|| self.lines().next_back()).map(without_context)
+    }
+
     /// The lines, oldest first.
     pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.lines.iter().map(String::as_str)
@@ -60,6 +89,17 @@ mod tests {
         }
         assert_eq!(tail.lines().count(), MAX_LINES);
         assert!(tail.lines().next().is_some_and(|line| line.starts_with("80 ") && line.len() == MAX_LINE));
+    }
+
+    #[test]
+    fn the_cause_is_the_last_line_that_tells_something() {
+        let mut tail = Tail::default();
+        assert_eq!(tail.cause(), None);
+        tail.push(b"[mov,mp4 @ 0x55] [h264 @ 0x1] moov atom not found\nError initializing output stream 0:2 -- \n");
+        assert_eq!(tail.cause(), Some("moov atom not found"));
+        let mut tail = Tail::default();
+        tail.push(b"[not a context] Conversion failed!\nConversion failed!\n");
+        assert_eq!(tail.cause(), Some("[not a context] Conversion failed!"));
     }
 
     #[test]

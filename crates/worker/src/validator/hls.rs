@@ -39,6 +39,7 @@ pub(super) fn master(text: &[u8]) -> Result<Vec<Variant>, String> {
     if !alternatives.is_empty() || !session_key.is_empty() {
         return Err("it has tags that no preset writes".to_owned());
     }
+    complete(text, b"#EXT-X-STREAM-INF:", variants.iter().filter(|variant| !variant.is_i_frame).count())?;
     variants.iter().filter(|variant| !variant.is_i_frame).map(rendition).collect()
 }
 
@@ -73,7 +74,14 @@ pub(super) fn media(text: &[u8]) -> Result<Vec<Segment>, String> {
     if segments.is_empty() {
         return Err("it has no segments".to_owned());
     }
+    complete(text, b"#EXTINF:", segments.len())?;
     segments.iter().map(|segment| entry(segment, target_duration)).collect()
+}
+
+/// The parser skips what it cannot read.
+fn complete(text: &[u8], tag: &[u8], parsed: usize) -> Result<(), String> {
+    let written = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(tag)).count();
+    if parsed == written { Ok(()) } else { Err(format!("{parsed} of {written} entries can be read")) }
 }
 
 fn entry(segment: &MediaSegment, target_duration: u64) -> Result<Segment, String> {
@@ -151,7 +159,7 @@ mod tests {
     #[case::event(":VOD", ":EVENT", "it is not marked as video on demand")]
     #[case::no_target("#EXT-X-TARGETDURATION:6\n", "", "longer than the target duration of 0 s")]
     #[case::too_long("#EXTINF:6.0", "#EXTINF:6.6", "segment_00000.ts is longer than the target duration of 6 s")]
-    #[case::no_length("#EXTINF:1.280000,\n", "", "segment_00001.ts has no length")]
+    #[case::no_length("#EXTINF:1.280000,\n", "", "2 of 1 entries")]
     #[case::negative("#EXTINF:1.28", "#EXTINF:-1.28", "segment_00001.ts has no length")]
     #[case::climbs("segment_00001.ts", "../secret.ts", "it names \"../secret.ts\"")]
     #[case::absolute("segment_00001.ts", "/etc/passwd", "it names \"/etc/passwd\"")]
@@ -182,7 +190,7 @@ mod tests {
     #[rstest]
     #[case::no_header("#EXTM3U\n", "", "it is not a master playlist")]
     #[case::no_version("#EXT-X-VERSION:3\n", "", "it has no version")]
-    #[case::no_bandwidth("BANDWIDTH=1500000,", "", "it is not a master playlist")]
+    #[case::no_bandwidth("BANDWIDTH=1500000,", "", "1 of 2 entries can be read")]
     #[case::zero_bandwidth("BANDWIDTH=1500000", "BANDWIDTH=0", "480p/playlist.m3u8 has no bandwidth")]
     #[case::no_resolution(",RESOLUTION=854x480", "", "480p/playlist.m3u8 has no resolution")]
     #[case::climbs("480p/", "../", "it names \"../playlist.m3u8\"")]

@@ -1,6 +1,6 @@
 //! Outputs that real ffmpeg makes, whole and broken: each code has a test that causes it.
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 use preset::{Audio as Sound, Channels, Effort, Fit, Packaging, Rate, Rendition, Size};
 use tempfile::TempDir;
@@ -44,6 +44,9 @@ pub(super) fn source() -> Media {
     Media { duration: Some(5.28), video: Some(video), has_even_frames: true, audio: Some(audio), ..Media::default() }
 }
 
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// A folder with a source and an output.
 struct Bench {
     folder: TempDir,
@@ -53,18 +56,48 @@ struct Bench {
 }
 
 impl Bench {
-    /// A source of five seconds with sound.
-    fn new() -> Self {
-        Self::with_source("-f lavfi -i testsrc2=s=320x180:r=25:d=5 -f lavfi -i sine=d=5")
-    }
-
-    fn with_source(inputs: &str) -> Self {
-        let bench = Self {
+    fn empty() -> Self {
+        Self {
             folder: tempfile::tempdir().expect("a folder"),
             level: Level::Standard,
             timeout: Duration::from_secs(30),
             tools: Tools { ffmpeg: "ffmpeg".into(), ffprobe: "ffprobe".into() },
+        }
+    }
+
+    /// A source of five seconds with sound.
+    fn new() -> Self {
+        static FILES: OnceLock<Files> = OnceLock::new();
+        let inputs = "-f lavfi -i testsrc2=s=320x180:r=25:d=5 -f lavfi -i sine=d=5";
+        Self::copy_of(&FILES, || Self::with_source(inputs))
+    }
+
+    /// What `make` makes, which is made once for all tests.
+    fn copy_of(files: &'static OnceLock<Files>, make: impl FnOnce() -> Self) -> Self {
+        let bench = Self::empty();
+        for (name, content) in files.get_or_init(|| make().files("")) {
+            let path = bench.path(name);
+            std::fs::create_dir_all(path.parent().expect("has a folder")).expect("made");
+            std::fs::write(path, content).expect("written");
+        }
+        bench
+    }
+
+    fn files(&self, folder: &str) -> Files {
+        let entries = std::fs::read_dir(self.path(folder)).expect("there").map(|entry| entry.expect("readable"));
+        let read = |entry: std::fs::DirEntry| {
+            let name = PathBuf::from(folder).join(entry.file_name()).into_os_string().into_string().expect("text");
+            if entry.path().is_dir() {
+                self.files(&name)
+            } else {
+                vec![(name, std::fs::read(entry.path()).expect("readable"))]
+            }
         };
+        entries.flat_map(read).collect()
+    }
+
+    fn with_source(inputs: &str) -> Self {
+        let bench = Self::empty();
         let encode = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -c:a aac -movflags +faststart";
         bench.ffmpeg(&format!("{inputs} {encode} source.mp4"));
         bench

@@ -18,7 +18,8 @@ fn dash(sound: &str) -> Bench {
 }
 
 fn with_sound() -> Bench {
-    dash("-map 0:a -c:a aac")
+    static FILES: OnceLock<Files> = OnceLock::new();
+    Bench::copy_of(&FILES, || dash("-map 0:a -c:a aac"))
 }
 
 #[tokio::test]

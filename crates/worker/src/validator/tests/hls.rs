@@ -17,6 +17,16 @@ fn single(otherwise: &str) -> Bench {
     bench
 }
 
+fn good() -> Bench {
+    static FILES: OnceLock<Files> = OnceLock::new();
+    Bench::copy_of(&FILES, || single(""))
+}
+
+fn good_ladder() -> Bench {
+    static FILES: OnceLock<Files> = OnceLock::new();
+    Bench::copy_of(&FILES, || ladder(1))
+}
+
 /// Two renditions, the second with a segment length of its own.
 fn ladder(second_length: u32) -> Bench {
     let bench = Bench::new();
@@ -37,7 +47,7 @@ fn ladder(second_length: u32) -> Bench {
 
 #[tokio::test]
 async fn a_good_playlist_passes_at_every_level() {
-    let mut bench = single("");
+    let mut bench = good();
     for level in [Level::Minimal, Level::Standard, Level::Strict] {
         bench.level = level;
         assert_eq!(bench.report(&SINGLE, "out").await, Report::default());
@@ -46,7 +56,7 @@ async fn a_good_playlist_passes_at_every_level() {
 
 #[tokio::test]
 async fn a_good_ladder_passes_at_every_level() {
-    let mut bench = ladder(1);
+    let mut bench = good_ladder();
     for level in [Level::Minimal, Level::Standard, Level::Strict] {
         bench.level = level;
         assert_eq!(bench.report(&LADDER_PRESET, "out").await, Report::default());
@@ -72,7 +82,7 @@ async fn one_short_segment_passes() {
 #[case::segment_unknown("segment_00002", "segment_77777", "HLS_SEGMENT_MISSING: segment_77777.ts")]
 #[tokio::test]
 async fn a_changed_playlist_is_refused(#[case] part: &str, #[case] instead: &str, #[case] expected: &str) {
-    let bench = single("");
+    let bench = good();
     bench.edit("out/playlist.m3u8", part, instead);
     if expected == "HLS_DURATION_MISMATCH" && instead.starts_with("#EXTINF") {
         // One segment alone stays within the tolerance.
@@ -84,7 +94,7 @@ async fn a_changed_playlist_is_refused(#[case] part: &str, #[case] instead: &str
 
 #[tokio::test]
 async fn a_cut_playlist_is_refused() {
-    let bench = single("");
+    let bench = good();
     bench.cut("out/playlist.m3u8", 60);
     let report = bench.report(&SINGLE, "out").await;
     assert_eq!(codes(&report), "HLS_PLAYLIST_SYNTAX_ERROR", "{report}");
@@ -95,7 +105,7 @@ async fn a_cut_playlist_is_refused() {
 #[case::segment("out/segment_00003.ts", "HLS_SEGMENT_MISSING: segment_00003.ts")]
 #[tokio::test]
 async fn a_missing_file_is_named(#[case] file: &str, #[case] expected: &str) {
-    let bench = single("");
+    let bench = good();
     std::fs::remove_file(bench.path(file)).expect("there");
     assert_eq!(bench.report(&SINGLE, "out").await.to_string(), expected);
 }
@@ -105,7 +115,7 @@ async fn a_missing_file_is_named(#[case] file: &str, #[case] expected: &str) {
 #[case::segment("segment_00003.ts")]
 #[tokio::test]
 async fn an_empty_file_is_named(#[case] file: &str) {
-    let bench = single("");
+    let bench = good();
     std::fs::write(bench.path("out").join(file), "").expect("written");
     assert_eq!(bench.report(&SINGLE, "out").await.to_string(), format!("FILE_EMPTY: {file}"));
 }
@@ -122,7 +132,7 @@ async fn a_stream_that_was_encoded_otherwise_is_refused(#[case] otherwise: &str,
 
 #[tokio::test]
 async fn a_segment_that_is_not_video_is_refused() {
-    let bench = single("");
+    let bench = good();
     std::fs::write(bench.path("out/segment_00000.ts"), "words ".repeat(500)).expect("written");
     let report = bench.report(&SINGLE, "out").await;
     assert_eq!(codes(&report), "FFPROBE_FAILED DECODE_ERROR", "{report}");
@@ -133,7 +143,7 @@ async fn a_segment_that_is_not_video_is_refused() {
 #[case::between(1, Level::Strict)]
 #[tokio::test]
 async fn a_damaged_segment_is_found(#[case] number: u32, #[case] level: Level) {
-    let mut bench = single("");
+    let mut bench = good();
     bench.level = level;
     bench.flip(&format!("out/segment_0000{number}.ts"), 30, 2000);
     let report = bench.report(&SINGLE, "out").await;
@@ -144,7 +154,7 @@ async fn a_damaged_segment_is_found(#[case] number: u32, #[case] level: Level) {
 async fn far_too_few_bits_are_worth_a_warning() {
     const RICH: &[Rendition] = &[rung(160, 90, 50_000)];
     let rich = Preset { renditions: RICH, ..SINGLE };
-    let report = single("").report(&rich, "out").await;
+    let report = good().report(&rich, "out").await;
     assert_eq!((codes(&report).as_str(), report.is_whole()), ("(BITRATE_ABNORMAL)", true), "{report}");
 }
 
@@ -162,7 +172,7 @@ async fn renditions_with_other_boundaries_are_refused() {
 #[case::gone("72p/playlist", "72p/nothing", "FILE_NOT_FOUND: 72p/nothing.m3u8")]
 #[tokio::test]
 async fn a_changed_master_is_refused(#[case] part: &str, #[case] instead: &str, #[case] expected: &str) {
-    let bench = ladder(1);
+    let bench = good_ladder();
     bench.edit("out/master.m3u8", part, instead);
     let report = bench.report(&LADDER_PRESET, "out").await.to_string();
     assert!(report.starts_with(expected), "{report}");
@@ -170,7 +180,7 @@ async fn a_changed_master_is_refused(#[case] part: &str, #[case] instead: &str, 
 
 #[tokio::test]
 async fn a_master_with_too_few_renditions_is_refused() {
-    let bench = ladder(1);
+    let bench = good_ladder();
     const WANTED: &[Rendition] = &[LADDER[0], LADDER[1], LADDER[1]];
     let wanted = Preset { renditions: WANTED, ..LADDER_PRESET };
     let report = bench.report(&wanted, "out").await;
