@@ -1,6 +1,6 @@
 //! What both binaries need to start, log, stop and report.
 //!
-//! - [`env`] – reads settings and reports every mistake at once
+//! - [`mod@env`] – reads settings and reports every mistake at once
 //! - [`cli`] – `--help` that lists every setting, `--version`, `healthcheck`
 //! - [`telemetry`] – logs
 //! - [`lifecycle`] – one order of stopping for every task of the process

@@ -190,3 +190,111 @@ impl Watchdog<'_> {
         age.is_ok_and(|age| age < self.limits.stall)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use preset::Size;
+
+    use super::*;
+
+    const LONG: Limits = Limits { stall: Duration::from_mins(1), total: Duration::from_mins(1) };
+
+    /// Runs an encode whose ffmpeg is a shell script.
+    async fn encode_with(script: &str, limits: &Limits, cancel: &CancellationToken) -> Result<PathBuf, Error> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ffmpeg = folder.path().join("ffmpeg");
+        std::fs::write(&ffmpeg, format!("#!/bin/sh\n{script}\n")).expect("writes");
+        std::fs::set_permissions(&ffmpeg, PermissionsExt::from_mode(0o755)).expect("is ours");
+        let size = Size { width: 320, height: 180 };
+        let video = Video {
+            index: 0,
+            codec: "h264".into(),
+            coded: size,
+            display: size,
+            frame_rate: None,
+            start: None,
+            duration: None,
+            bit_rate: None,
+        };
+        let order = Order {
+            preset: preset::find("480p_h264").expect("known"),
+            input: &Input { args: Vec::new(), proxy: None },
+            source: &Media::default(),
+            video: &video,
+            directory: folder.path(),
+        };
+        let tools = Tools { ffprobe: ffmpeg.clone(), ffmpeg };
+        encode(&tools, &order, limits, |_| (), cancel).await
+    }
+
+    async fn error(script: &str) -> Error {
+        encode_with(script, &LONG, &CancellationToken::new()).await.expect_err("no result")
+    }
+
+    #[tokio::test]
+    async fn the_cause_is_what_ffmpeg_said() {
+        let failed =
+            error("echo '[mov @ 0x5581] moov atom not found' >&2; echo 'Conversion failed!' >&2; exit 1").await;
+        assert_eq!((failed.to_string().as_str(), failed.blame()), ("moov atom not found", Blame::Job));
+    }
+
+    #[tokio::test]
+    async fn a_silent_failure_still_has_a_cause() {
+        assert_eq!(error("exit 69").await.to_string(), "ffmpeg ended with exit status: 69");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_the_machines_fault() {
+        let failed = error("echo 'out.mp4: No space left on device' >&2; echo 'Conversion failed!' >&2; exit 1").await;
+        assert_eq!(
+            (failed.to_string().as_str(), failed.blame()),
+            ("the disk of WORK_DIR is full", Blame::Infrastructure)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_kill_from_outside_is_the_machines_fault() {
+        let failed = error("kill -9 $$").await;
+        let text = "ffmpeg was killed by signal 9";
+        assert_eq!((failed.to_string().as_str(), failed.blame()), (text, Blame::Infrastructure));
+    }
+
+    #[tokio::test]
+    async fn no_progress_for_too_long_is_a_stall() {
+        // The same report again is no progress.
+        let script = "while :; do echo out_time_us=1; echo progress=continue; sleep 0.02; done";
+        let limits = Limits { stall: Duration::from_millis(300), total: Duration::from_mins(1) };
+        let stalled = encode_with(script, &limits, &CancellationToken::new()).await.expect_err("no result");
+        assert!(matches!(stalled, Error::Stalled(_)), "{stalled}");
+    }
+
+    #[tokio::test]
+    async fn slow_progress_is_not_a_stall() {
+        let script = "for i in 1 2 3 4 5 6; do echo out_time_us=$i; echo progress=continue; sleep 0.2; done";
+        let limits = Limits { stall: Duration::from_secs(1), total: Duration::from_mins(1) };
+        assert!(encode_with(script, &limits, &CancellationToken::new()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_grows_is_progress() {
+        let script = "for i in 1 2 3 4 5 6; do echo $i >> output.mp4; sleep 0.2; done";
+        let limits = Limits { stall: Duration::from_millis(900), total: Duration::from_mins(1) };
+        assert!(encode_with(script, &limits, &CancellationToken::new()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_encode_has_a_last_moment() {
+        let limits = Limits { stall: Duration::from_mins(1), total: Duration::from_millis(200) };
+        let late = encode_with("sleep 1000", &limits, &CancellationToken::new()).await.expect_err("no result");
+        assert!(matches!(late, Error::TimedOut(_)), "{late}");
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_encode_ends() {
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        assert!(matches!(encode_with("sleep 1000", &LONG, &cancel).await, Err(Error::Cancelled)));
+    }
+}

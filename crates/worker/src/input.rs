@@ -226,3 +226,72 @@ fn endpoint(url: &Url) -> (String, u16) {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     (host, url.port_or_known_default().unwrap_or(443))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn policy(directory: Option<&Path>) -> Policy {
+        Policy { allow_loopback: false, directory: directory.map(Path::to_owned), patience: Duration::from_secs(1) }
+    }
+
+    #[rstest]
+    #[case("s3://media/a%20b/c.mp4", "media", "a b/c.mp4")]
+    #[case("s3://media/a?b", "media", "a")]
+    fn an_s3_url_names_a_bucket_and_a_key(#[case] url: &str, #[case] bucket: &str, #[case] key: &str) {
+        let location = Location::parse(url, &policy(None)).expect("an S3 URL");
+        assert_eq!(location, Location::S3 { bucket: bucket.into(), key: key.into() });
+    }
+
+    #[rstest]
+    #[case("video.mp4", "is not a URL")]
+    #[case("ftp://example.org/a", "scheme \"ftp\" cannot be read")]
+    #[case("concat:/etc/passwd", "scheme \"concat\" cannot be read")]
+    #[case("s3://bucket", "must be s3://bucket/key")]
+    #[case("file:///etc/passwd", "file URLs need INPUT_DIR")]
+    #[case("http://a/\n", "holds control characters")]
+    fn what_is_wrong_with_a_url_is_said(#[case] url: &str, #[case] why: &str) {
+        let error = Location::parse(url, &policy(None)).expect_err("refused").to_string();
+        assert!(error.starts_with("input_url: ") && error.contains(why), "{error}");
+    }
+
+    #[test]
+    fn a_long_url_is_refused() {
+        let url = format!("http://example.org/{}", "a".repeat(MAX_URL));
+        assert!(Location::parse(&url, &policy(None)).is_err());
+    }
+
+    #[tokio::test]
+    async fn only_files_in_the_folder_can_be_opened() {
+        let (inside, outside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let policy = policy(Some(inside.path()));
+        std::fs::write(inside.path().join("a.mp4"), "x").expect("writes");
+        std::fs::write(outside.path().join("b.mp4"), "x").expect("writes");
+        std::os::unix::fs::symlink(outside.path().join("b.mp4"), inside.path().join("link.mp4")).expect("links");
+        assert!(Source::file(&inside.path().join("a.mp4"), &policy).await.is_ok());
+        let climbing = inside.path().join("..").join(outside.path().file_name().expect("a name")).join("b.mp4");
+        for path in [outside.path().join("b.mp4"), inside.path().join("link.mp4"), climbing, inside.path().to_owned()] {
+            assert!(Source::file(&path, &policy).await.is_err(), "{}", path.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_input_may_open_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("a.mp4"), "x").expect("writes");
+        let source = Source::file(&folder.path().join("a.mp4"), &policy(Some(folder.path()))).await.expect("opens");
+        let args: Vec<_> = source.input.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        assert_eq!(args[..2], ["-protocol_whitelist", "file,crypto,data"]);
+        assert!(args[2] == "-format_whitelist" && !args[3].contains("hls") && !args[3].contains("concat"));
+        assert!(args.last().is_some_and(|operand| operand.starts_with("file:/")));
+    }
+
+    #[test]
+    fn a_presigned_url_is_not_shown() {
+        let input = media::Input { args: Vec::new(), proxy: None };
+        let source = Source { input, guard: None, secret: Some("http://s3/k?sig=1".into()) };
+        assert_eq!(source.cause("http://s3/k?sig=1: not found"), "the presigned URL: not found");
+    }
+}

@@ -176,3 +176,6 @@ fn empty(status: StatusCode) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;
