@@ -132,16 +132,7 @@ impl Report {
 
     /// What forbids publishing.
     pub(crate) fn errors(&self) -> impl Iterator<Item = &Finding> {
-        self.with(Severity::Error)
-    }
-
-    /// What is only told.
-    pub(crate) fn warnings(&self) -> impl Iterator<Item = &Finding> {
-        self.with(Severity::Warning)
-    }
-
-    fn with(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.severity == severity)
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
 }
 
@@ -173,10 +164,6 @@ mod tests {
         };
         assert_eq!(report.to_string(), "FILE_EMPTY: 720p: a.ts; AV_SYNC_ERROR: late");
         assert!(!report.is_whole());
-        assert_eq!(
-            report.warnings().map(ToString::to_string).collect::<Vec<_>>(),
-            ["NO_AUDIO_STREAM: the source has none"]
-        );
     }
 
     #[test]

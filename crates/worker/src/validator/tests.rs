@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command, sync::OnceLock};
 use preset::{Audio as Sound, Channels, Effort, Fit, Packaging, Rate, Rendition, Size};
 use tempfile::TempDir;
 
-use super::*;
+use super::{report::Severity, *};
 use crate::media::{self, Audio, Input, Video};
 
 mod dash;
@@ -174,10 +174,14 @@ impl Bench {
     }
 }
 
-/// `CODE CODE`, warnings in brackets.
+/// `CODE CODE`, then the warnings in brackets.
 fn codes(report: &Report) -> String {
-    let mut codes: Vec<_> = report.errors().map(|finding| finding.code.to_string()).collect();
-    codes.extend(report.warnings().map(|finding| format!("({})", finding.code)));
+    let name = |finding: &Finding| match finding.severity {
+        Severity::Error => finding.code.to_string(),
+        Severity::Warning => format!("({})", finding.code),
+    };
+    let mut codes: Vec<_> = report.findings.iter().map(name).collect();
+    codes.sort_by_key(|code| code.starts_with('('));
     codes.dedup();
     codes.join(" ")
 }

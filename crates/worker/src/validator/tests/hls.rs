@@ -1,11 +1,15 @@
 //! HLS folders.
 
+use std::fmt::Write as _;
+
 use rstest::rstest;
 
 use super::*;
 
 const SINGLE: Preset = preset(Packaging::Hls { segment_seconds: 1, ladder: false }, &[rung(160, 90, 200)]);
 const LADDER_PRESET: Preset = preset(Packaging::Hls { segment_seconds: 1, ladder: true }, LADDER);
+const RICH: &[Rendition] = &[rung(160, 90, 50_000)];
+const WANTED: &[Rendition] = &[LADDER[0], LADDER[1], LADDER[1]];
 const VIDEO: &str = "-c:v libx264 -preset ultrafast -g 25 -fps_mode vfr -c:a aac -f hls -hls_time 1";
 const SEGMENTS: &str = "-hls_playlist_type vod -hls_segment_filename";
 
@@ -39,7 +43,8 @@ fn ladder(second_length: u32) -> Bench {
         let files = format!("{folder}/segment_%05d.ts {folder}/playlist.m3u8");
         bench.ffmpeg(&format!("-i source.mp4 {scale} {VIDEO} {length} {SEGMENTS} {files}"));
         let resolution = size.replace(':', "x");
-        master += &format!("#EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION={resolution}\n{name}/playlist.m3u8\n");
+        writeln!(master, "#EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION={resolution}\n{name}/playlist.m3u8")
+            .expect("a String takes every write");
     }
     std::fs::write(bench.path("out/master.m3u8"), master).expect("written");
     bench
@@ -152,7 +157,6 @@ async fn a_damaged_segment_is_found(#[case] number: u32, #[case] level: Level) {
 
 #[tokio::test]
 async fn far_too_few_bits_are_worth_a_warning() {
-    const RICH: &[Rendition] = &[rung(160, 90, 50_000)];
     let rich = Preset { renditions: RICH, ..SINGLE };
     let report = good().report(&rich, "out").await;
     assert_eq!((codes(&report).as_str(), report.is_whole()), ("(BITRATE_ABNORMAL)", true), "{report}");
@@ -181,7 +185,6 @@ async fn a_changed_master_is_refused(#[case] part: &str, #[case] instead: &str, 
 #[tokio::test]
 async fn a_master_with_too_few_renditions_is_refused() {
     let bench = good_ladder();
-    const WANTED: &[Rendition] = &[LADDER[0], LADDER[1], LADDER[1]];
     let wanted = Preset { renditions: WANTED, ..LADDER_PRESET };
     let report = bench.report(&wanted, "out").await;
     assert_eq!(report.to_string(), "HLS_PLAYLIST_SYNTAX_ERROR: master.m3u8: it has 2 renditions, expected 3");
