@@ -36,7 +36,6 @@ pub(super) struct AcceptedJob {
         (status = 401, description = "No API key, or a wrong one", body = ErrorBody),
         (status = 408, description = "The body did not arrive whole", body = ErrorBody),
         (status = 413, description = "The body is too long", body = ErrorBody),
-        (status = 415, description = "The body is not declared as JSON", body = ErrorBody),
         (status = 500, description = "The job could not be written down", body = ErrorBody),
         (status = 503, description = "No worker can take the job now", body = ErrorBody),
     )

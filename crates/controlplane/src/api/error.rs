@@ -52,9 +52,6 @@ pub enum Error {
     /// A field that is missing or wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A body that is something else than JSON.
-    #[error("content type must be application/json")]
-    ContentType,
     /// A body over the limit.
     #[error("the body is longer than {} bytes", super::MAX_BODY)]
     TooLarge,
@@ -93,7 +90,6 @@ impl Error {
             Self::Syntax(_) | Self::Type { .. } | Self::Invalid(_) | Self::Submit(SubmitError::Refused(_)) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownRoute | Self::UnknownJob | Self::Cancel(CancelError::Unknown) => StatusCode::NOT_FOUND,
@@ -163,7 +159,6 @@ mod tests {
     #[case(Error::Syntax("x".to_owned()), 400, "invalid JSON: x")]
     #[case(Error::Type { field: "a.b".to_owned(), reason: "x".to_owned() }, 400, "a.b: x")]
     #[case(Error::Invalid(invalid()), 400, "preset: is required")]
-    #[case(Error::ContentType, 415, "content type must be application/json")]
     #[case(Error::TooLarge, 413, "the body is longer than 262144 bytes")]
     #[case(Error::Body, 408, "the body did not arrive whole")]
     #[case(Error::UnknownRoute, 404, "not found")]

@@ -41,7 +41,13 @@ async fn errors_are_json(#[case] method: Method, #[case] path: &str, #[case] sta
 
 #[rstest]
 #[case::not_json("application/json", "{", 400, "invalid JSON: EOF while parsing an object at line 1 column 1", None)]
-#[case::no_json_type("text/plain", "{}", 415, "content type must be application/json", None)]
+#[case::form_type_as_curl_sends_it(
+    "application/x-www-form-urlencoded",
+    "{}",
+    400,
+    "input_url: is required",
+    Some("input_url")
+)]
 #[case::empty_object("application/json", "{}", 400, "input_url: is required", Some("input_url"))]
 #[case::wrong_type(
     "application/json",
