@@ -20,8 +20,7 @@ pub(crate) use artifact::Artifact;
 pub(crate) use error::Error;
 pub(crate) use local::Local;
 pub(crate) use recover::recover;
-pub(crate) use s3::{S3, S3Client};
-pub(crate) use s3::{S3Settings, Timing};
+pub(crate) use s3::{S3, S3Client, S3Settings, Timing};
 
 mod artifact;
 mod error;

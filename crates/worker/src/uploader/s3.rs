@@ -3,7 +3,8 @@
 //! Objects appear whole or not at all, which S3 itself guarantees; their order is that of the groups. After a failure
 //! or a cancellation the objects that this attempt put are deleted, and its multipart uploads aborted. An object that
 //! was there before and has been overwritten is not restored: S3 has no rename, so a second publication to the same
-//! path replaces the first one file by file.
+//! path replaces the first one file by file. An object whose request broke off is left alone, too: whether it is this
+//! attempt's or an earlier one nobody can tell, and it is whole in either case.
 
 use std::{
     path::{Path, PathBuf},

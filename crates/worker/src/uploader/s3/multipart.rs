@@ -36,28 +36,31 @@ impl Publication<'_> {
                 return Err(Error::io("note a multipart upload in", self.journal)(error));
             }
         };
-        let upload_part = |part| self.put_part(item, &upload, part, stop);
-        let uploads: Vec<_> = parts(item.length).into_iter().map(upload_part).collect();
-        let sent = together(uploads, PARTS_AT_ONCE, stop).await;
-        let failure = match sent {
-            Ok(parts) => match self.complete(item, &upload, parts, stop).await {
-                Ok(()) => {
-                    note.remove();
-                    self.note_put(item);
-                    return Ok(());
-                }
-                Err(error) => {
-                    // No such upload means that it is complete in spite of what we heard.
-                    if self.abort(&upload, Some(note)).await == Some(Aborted::NoSuchUpload) {
-                        self.note_put(item);
-                    }
-                    return Err(error);
-                }
-            },
-            Err(error) => error,
+        let completed = match self.put_all_parts(item, &upload, stop).await {
+            Ok(parts) => self.complete(&upload, parts, item.length, stop).await,
+            Err(error) => Err(error),
         };
-        self.abort(&upload, Some(note)).await;
-        Err(failure)
+        if completed.is_ok() {
+            note.remove();
+            self.note_put(item);
+        } else if self.abort(&upload, Some(note)).await == Some(Aborted::NoSuchUpload) {
+            // Nobody else ends this upload, so it was completed in spite of what we heard.
+            self.note_put(item);
+        }
+        completed
+    }
+
+    async fn put_all_parts(
+        &self,
+        item: &Item,
+        upload: &Upload,
+        stop: &CancellationToken,
+    ) -> Result<Vec<CompletedPart>, Error> {
+        // One future after the other: there may be thousands of parts.
+        let puts = parts(item.length).into_iter().map(|part| self.put_part(item, upload, part, stop));
+        let mut parts = together(puts, PARTS_AT_ONCE, stop).await?;
+        parts.sort_by_key(CompletedPart::part_number);
+        Ok(parts)
     }
 
     async fn begin(&self, item: &Item, stop: &CancellationToken) -> Result<Upload, Error> {
@@ -121,15 +124,14 @@ impl Publication<'_> {
 
     async fn complete(
         &self,
-        item: &Item,
         upload: &Upload,
-        mut parts: Vec<CompletedPart>,
+        parts: Vec<CompletedPart>,
+        length: u64,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         if stop.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        parts.sort_by_key(CompletedPart::part_number);
         let request = self
             .s3
             .client
@@ -142,7 +144,7 @@ impl Publication<'_> {
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
             .customize()
             // S3 reads all of the file once more before it answers.
-            .config_override(self.s3.client.patience(item.length))
+            .config_override(self.s3.client.patience(length))
             .send();
         let answer = unless_stopped(stop, self.s3.client.timing().clean_up, request).await.ok_or(Error::Cancelled)?;
         answer.map_err(|error| cause::error("complete upload to", &upload.bucket, &upload.key, &error))?;

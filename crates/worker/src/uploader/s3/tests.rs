@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::server::{BUCKET, Network, Server, client, write_file};
-use super::{Artifact, Destination, Error, S3};
+use self::server::{BUCKET, Network, Server, client, impatient, patient, write_file};
+use super::{Artifact, Destination, Error, S3, Timing};
 use crate::{
     failure::Blame,
     scratch::Scratch,
@@ -39,9 +39,13 @@ struct Case {
 
 impl Case {
     async fn new() -> Self {
+        Self::with(patient()).await
+    }
+
+    async fn with(timing: Timing) -> Self {
         let work = tempfile::tempdir().expect("a folder");
         let scratch = Scratch::create(work.path(), "job").expect("a work folder");
-        Self { server: Server::start().await, work, scratch, cancel: CancellationToken::new() }
+        Self { server: Server::start(timing).await, work, scratch, cancel: CancellationToken::new() }
     }
 
     fn file(&self, name: &str, length: usize) -> PathBuf {
@@ -181,7 +185,7 @@ async fn a_server_that_is_not_there_is_named() {
     let case = Case::new().await;
     // Bound and dropped: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let storage = S3::new(client(format!("http://{port}").parse().expect("a URL"), "secret"), BUCKET);
+    let storage = S3::new(client(format!("http://{port}").parse().expect("a URL"), "secret", patient()), BUCKET);
     let file = Artifact::File(case.file("out.mp4", 10));
     let error = case.publish_to(&storage, &file, "out").await.expect_err("it fails");
     assert!(error.to_string().contains("Connection refused"), "{error}");
@@ -190,7 +194,7 @@ async fn a_server_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn an_upload_to_a_server_that_dies_is_aborted_at_the_next_start() {
-    let case = Case::new().await;
+    let case = Case::with(impatient()).await;
     let file = Artifact::File(case.file("out.mp4", 20 * MIB));
     case.server.set(Network::DiesAfter(10 * MIB as u64));
     let error = case.fail(&file).await;
@@ -211,7 +215,7 @@ async fn an_upload_to_a_server_that_dies_is_aborted_at_the_next_start() {
 
 #[tokio::test]
 async fn a_server_that_stops_reading_ends_in_an_error() {
-    let case = Case::new().await;
+    let case = Case::with(impatient()).await;
     let file = Artifact::File(case.file("out.mp4", 20 * MIB));
     case.server.set(Network::HangsAfter(MIB as u64));
     let error = case.fail(&file).await;
@@ -221,7 +225,7 @@ async fn a_server_that_stops_reading_ends_in_an_error() {
 
 #[tokio::test]
 async fn a_server_that_never_answers_ends_in_an_error() {
-    let case = Case::new().await;
+    let case = Case::with(impatient()).await;
     let file = Artifact::File(case.file("out.mp4", 10));
     case.server.set(Network::Silent);
     let error = case.fail(&file).await;

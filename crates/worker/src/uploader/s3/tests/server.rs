@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -57,25 +57,24 @@ pub(super) struct Server {
     folder: TempDir,
     endpoint: Url,
     network: watch::Sender<Network>,
-    events: Events,
+    events: watch::Sender<Vec<String>>,
+    timing: Timing,
     task: AbortHandle,
 }
 
-type Events = Arc<Mutex<Vec<String>>>;
-
 impl Server {
-    pub(super) async fn start() -> Self {
+    pub(super) async fn start(timing: Timing) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).expect("a storage"));
         builder.set_auth(SimpleAuth::from_single("key", SECRET));
-        let events = Events::default();
-        let handler = Handler { service: builder.build(), events: Arc::clone(&events) };
+        let events = watch::Sender::default();
+        let handler = Handler { service: builder.build(), events: events.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
         let network = watch::Sender::new(Network::Whole);
         let task = tokio::spawn(accept(listener, handler, network.subscribe())).abort_handle();
-        Self { folder, endpoint, network, events, task }
+        Self { folder, endpoint, network, events, timing, task }
     }
 
     /// A storage in the bucket.
@@ -84,7 +83,7 @@ impl Server {
     }
 
     pub(super) fn client(&self, secret: &str) -> S3Client {
-        client(self.endpoint.clone(), secret)
+        client(self.endpoint.clone(), secret, self.timing)
     }
 
     pub(super) fn good_client(&self) -> S3Client {
@@ -97,14 +96,13 @@ impl Server {
 
     /// Begins and ends of requests, such as `+PUT /media/key` and `-PUT /media/key`, in their order.
     pub(super) fn events(&self) -> Vec<String> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.events.borrow().clone()
     }
 
-    /// Ends once a request whose event contains `text` has begun.
+    /// Ends once there is an event that contains `text`.
     pub(super) async fn saw(&self, text: &str) {
-        while !self.events().iter().any(|event| event.contains(text)) {
-            tokio::task::yield_now().await;
-        }
+        let seen = |events: &Vec<String>| events.iter().any(|event| event.contains(text));
+        self.events.subscribe().wait_for(seen).await.expect("the sender is here");
     }
 
     pub(super) fn object(&self, key: &str) -> PathBuf {
@@ -143,16 +141,22 @@ impl Drop for Server {
     }
 }
 
-pub(super) fn client(endpoint: Url, secret: &str) -> S3Client {
-    let timing = Timing {
-        connect: Duration::from_secs(1),
+/// For tests in which the server answers in the end, however busy the machine is.
+pub(super) fn patient() -> Timing {
+    Timing { backoff: Duration::from_millis(10), grace: Duration::from_millis(200), ..Timing::default() }
+}
+
+/// For tests in which it does not.
+pub(super) fn impatient() -> Timing {
+    Timing {
         answer: Duration::from_secs(1),
         stall: Duration::from_secs(1),
-        backoff: Duration::from_millis(10),
-        grace: Duration::from_millis(200),
         clean_up: Duration::from_secs(3),
-        credentials: Duration::from_secs(1),
-    };
+        ..patient()
+    }
+}
+
+pub(super) fn client(endpoint: Url, secret: &str, timing: Timing) -> S3Client {
     let credentials = aws_sdk_s3::config::Credentials::new("key", secret, None, None, "test");
     S3Client::new(S3Settings {
         region: "us-east-1".into(),
@@ -166,7 +170,7 @@ pub(super) fn client(endpoint: Url, secret: &str) -> S3Client {
 #[derive(Clone)]
 struct Handler {
     service: S3Service,
-    events: Events,
+    events: watch::Sender<Vec<String>>,
 }
 
 impl Handler {
@@ -183,7 +187,7 @@ impl Handler {
     }
 
     fn note(&self, sign: char, event: &str) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{sign}{event}"));
+        self.events.send_modify(|events| events.push(format!("{sign}{event}")));
     }
 }
 
