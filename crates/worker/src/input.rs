@@ -199,6 +199,12 @@ impl Source {
     pub(crate) fn cause(&self, said: &str) -> String {
         match self.guard.as_ref().and_then(Guard::trouble) {
             Some(trouble) => trouble.to_string(),
+            None if self.guard.as_ref().is_some_and(Guard::ignores_ranges) => {
+                format!(
+                    "{} (the server ignores range requests, which a file with its index at the end needs)",
+                    self.redact(said)
+                )
+            }
             None => self.redact(said),
         }
     }

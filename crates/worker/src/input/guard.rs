@@ -8,7 +8,10 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +41,7 @@ type Connector = tower::util::BoxCloneSyncService<Uri, TokioIo<TcpStream>, conne
 pub(crate) struct Guard {
     address: SocketAddr,
     trouble: Arc<Mutex<Option<Trouble>>>,
+    ignores_ranges: Arc<AtomicBool>,
     _stop: DropGuard,
 }
 
@@ -47,9 +51,9 @@ impl Guard {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
         let proxy = Proxy::new(rules, patience, stop.clone());
-        let trouble = Arc::clone(&proxy.trouble);
+        let (trouble, ignores_ranges) = (Arc::clone(&proxy.trouble), Arc::clone(&proxy.ignores_ranges));
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve(listener, proxy)));
-        Ok(Self { address, trouble, _stop: stop.drop_guard() })
+        Ok(Self { address, trouble, ignores_ranges, _stop: stop.drop_guard() })
     }
 
     /// Where it listens.
@@ -60,6 +64,11 @@ impl Guard {
     /// What went wrong; a refusal before anything else, otherwise the latest.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True when a server sent a whole file where a part was asked for: ffmpeg cannot seek in it.
+    pub(crate) fn ignores_ranges(&self) -> bool {
+        self.ignores_ranges.load(Ordering::Relaxed)
     }
 }
 
@@ -93,6 +102,7 @@ struct Proxy {
     client: Client<Connector, Incoming>,
     patience: Duration,
     trouble: Arc<Mutex<Option<Trouble>>>,
+    ignores_ranges: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -110,7 +120,7 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(15))
             .build(Connector::new(connector));
-        Self { rules, client, patience, trouble: Arc::default(), stop }
+        Self { rules, client, patience, trouble: Arc::default(), ignores_ranges: Arc::default(), stop }
     }
 
     /// Runs a task that ends with the proxy.
@@ -148,6 +158,7 @@ impl Proxy {
             return Err(Trouble::NotHttp);
         }
         let host = request.uri().host().unwrap_or_default().to_owned();
+        let wanted_range = request.headers().contains_key(header::RANGE);
         for hop_by_hop in ["connection", "proxy-connection", "proxy-authorization", "keep-alive", "upgrade", "te"] {
             request.headers_mut().remove(hop_by_hop);
         }
@@ -155,6 +166,8 @@ impl Proxy {
         let answer = answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host, &error))?;
         if answer.status().is_client_error() || answer.status().is_server_error() {
             self.note(Trouble::Status(answer.status()));
+        } else if wanted_range && answer.status() == StatusCode::OK {
+            self.ignores_ranges.store(true, Ordering::Relaxed);
         }
         Ok(answer.map(http_body_util::BodyExt::boxed))
     }

@@ -10,6 +10,7 @@ const MAX_LINE: usize = 500;
 
 /// How ffmpeg begins lines that follow from an error told before.
 const CONSEQUENCES: &[&str] = &[
+    "Cannot determine format of input stream",
     "Conversion failed",
     "Could not write header",
     "Error initializing",

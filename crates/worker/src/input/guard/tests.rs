@@ -106,6 +106,16 @@ async fn an_error_of_the_server_is_passed_on_and_noted() {
 }
 
 #[tokio::test]
+async fn a_server_that_ignores_ranges_is_noticed() {
+    for (status, expected) in [("200 OK", true), ("206 Partial Content", false)] {
+        let answer: &str = Box::leak(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_boxed_str());
+        let (server, guard) = (server(Some(answer)).await, guard(open(), PATIENCE).await);
+        ask(&guard, &get(server).replace("Connection", "Range: bytes=0-\r\nConnection")).await;
+        assert_eq!(guard.ignores_ranges(), expected, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_says_nothing_is_named_in_time() {
     let server = server(None).await;
     let guard = guard(open(), Duration::from_millis(100)).await;
