@@ -149,10 +149,13 @@ impl Sandbox {
         until("no work folder is left", async || files(&work).is_empty()).await;
     }
 
-    /// The files of `LOCAL_STORAGE_DIR`, hidden ones too, relative and in order.
+    /// The files of `LOCAL_STORAGE_DIR`, unfinished ones too, relative and in order.
     #[must_use]
     pub fn outputs(&self) -> Vec<String> {
-        files(&self.output_dir())
+        let mut outputs = files(&self.output_dir());
+        // The folder where outputs are staged stays; empty, it holds nothing unfinished.
+        outputs.retain(|path| path != ".flux-staging");
+        outputs
     }
 
     fn launch(&self, binary: &'static str) -> Launch {
