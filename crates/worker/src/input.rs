@@ -133,8 +133,10 @@ pub(crate) struct Source {
     /// What ffmpeg and ffprobe get.
     pub(crate) input: media::Input,
     guard: Option<Guard>,
-    /// A presigned URL, which must not be shown to anybody.
-    secret: Option<String>,
+    /// What ffmpeg is told to read, which may hold credentials.
+    operand: String,
+    /// The same for people.
+    shown: String,
 }
 
 impl Source {
@@ -151,7 +153,7 @@ impl Source {
                     .await
                     .map_err(|error| Error::Presign(error.to_string()))?;
                 let source = Self::network(&url, policy, Some(endpoint(&url))).await?;
-                Ok(Self { secret: Some(url.into()), ..source })
+                Ok(Self { shown: format!("s3://{bucket}/{key}"), ..source })
             }
             Location::File(path) => Self::file(path, policy).await,
         }
@@ -175,7 +177,8 @@ impl Source {
             args.extend(["-tls_verify".into(), "1".into()]);
         }
         args.extend(["-i".into(), url.as_str().into()]);
-        Ok(Self { input: media::Input { args, proxy: Some(guard.address()) }, guard: Some(guard), secret: None })
+        let input = media::Input { args, proxy: Some(guard.address()) };
+        Ok(Self { input, guard: Some(guard), operand: url.to_string(), shown: without_secrets(url) })
     }
 
     async fn file(path: &Path, policy: &Policy) -> Result<Self, Error> {
@@ -192,7 +195,9 @@ impl Source {
         // No playlists: they could name files outside the folder.
         let mut args = options(&[("-protocol_whitelist", "file,crypto,data"), ("-format_whitelist", CONTAINERS)]);
         args.extend(["-i".into(), operand]);
-        Ok(Self { input: media::Input { args, proxy: None }, guard: None, secret: None })
+        let shown = path.display().to_string();
+        let operand = format!("file:{}", resolved.display());
+        Ok(Self { input: media::Input { args, proxy: None }, guard: None, operand, shown })
     }
 
     /// Why reading failed: what the guard saw, or else what the program said.
@@ -215,11 +220,18 @@ impl Source {
     }
 
     fn redact(&self, said: &str) -> String {
-        match &self.secret {
-            Some(secret) => said.replace(secret, "the presigned URL"),
-            None => said.to_owned(),
-        }
+        said.replace(&self.operand, &self.shown)
     }
+}
+
+/// A URL without user, password and query, where tokens and signatures stand.
+fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    // Only URLs without a host have no place for these.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
 }
 
 fn options(pairs: &[(&str, &str)]) -> Vec<OsString> {
@@ -294,10 +306,10 @@ mod tests {
         assert!(args.last().is_some_and(|operand| operand.starts_with("file:/")));
     }
 
-    #[test]
-    fn a_presigned_url_is_not_shown() {
-        let input = media::Input { args: Vec::new(), proxy: None };
-        let source = Source { input, guard: None, secret: Some("http://s3/k?sig=1".into()) };
-        assert_eq!(source.cause("http://s3/k?sig=1: not found"), "the presigned URL: not found");
+    #[tokio::test]
+    async fn credentials_in_a_url_are_not_shown() {
+        let url = Url::parse("https://user:pass@example.org/a.mp4?X-Amz-Signature=1#t").expect("a URL");
+        let source = Source::network(&url, &policy(None), None).await.expect("opens");
+        assert_eq!(source.cause(&format!("{url}: not found")), "https://example.org/a.mp4: not found");
     }
 }

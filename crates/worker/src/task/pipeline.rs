@@ -35,7 +35,7 @@ pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut r
     match &outcome {
         Ok(url) => tracing::info!(job.id = order.job_id, %url, duration_ms, "job completed"),
         Err(failure) => {
-            tracing::info!(job.id = order.job_id, %failure, cancelled, duration_ms, "job ended without a result")
+            tracing::info!(job.id = order.job_id, %failure, cancelled, duration_ms, "job ended without a result");
         }
     }
     drop(slot);
