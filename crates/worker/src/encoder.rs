@@ -195,8 +195,6 @@ impl Watchdog<'_> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use preset::Size;
-
     use super::*;
 
     const LONG: Limits = Limits { stall: Duration::from_mins(1), total: Duration::from_mins(1) };
@@ -207,17 +205,7 @@ mod tests {
         let ffmpeg = folder.path().join("ffmpeg");
         std::fs::write(&ffmpeg, format!("#!/bin/sh\n{script}\n")).expect("writes");
         std::fs::set_permissions(&ffmpeg, PermissionsExt::from_mode(0o755)).expect("is ours");
-        let size = Size { width: 320, height: 180 };
-        let video = Video {
-            index: 0,
-            codec: "h264".into(),
-            coded: size,
-            display: size,
-            frame_rate: None,
-            start: None,
-            duration: None,
-            bit_rate: None,
-        };
+        let video = Video::sized(320, 180);
         let order = Order {
             preset: preset::find("480p_h264").expect("known"),
             input: &Input { args: Vec::new(), proxy: None },

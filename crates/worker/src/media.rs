@@ -51,6 +51,24 @@ pub(crate) struct Video {
     pub(crate) bit_rate: Option<f64>,
 }
 
+#[cfg(test)]
+impl Video {
+    /// A plain stream for tests.
+    pub(crate) fn sized(width: u32, height: u32) -> Self {
+        let size = Size { width, height };
+        Self {
+            index: 0,
+            codec: "h264".into(),
+            coded: size,
+            display: size,
+            frame_rate: Some(25.0),
+            start: Some(0.0),
+            duration: None,
+            bit_rate: None,
+        }
+    }
+}
+
 /// An audio stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Audio {

@@ -174,17 +174,7 @@ mod tests {
     use crate::media::{self, Input, Media, Video};
 
     fn media(with_audio: bool) -> Media {
-        let size = Size { width: 1280, height: 720 };
-        let video = Video {
-            index: 0,
-            codec: "h264".into(),
-            coded: size,
-            display: size,
-            frame_rate: Some(25.0),
-            start: Some(0.0),
-            duration: Some(5.28),
-            bit_rate: None,
-        };
+        let video = Video::sized(1280, 720);
         let audio = media::Audio { index: 1, codec: "aac".into(), channels: Some(6), start: Some(0.0), duration: None };
         Media { video: Some(video), audio: with_audio.then_some(audio), ..Media::default() }
     }
