@@ -32,16 +32,16 @@ started=()      # Process ids of what must be stopped in the end.
 worker_nodes=()
 
 main() {
+  trap clean_up EXIT
+  # EXIT alone would not stop the script where a signal arrives.
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
   parse_arguments "$@"
   check_input
   install_tools
   build
   prepare_folders
   prepare_source
-  trap clean_up EXIT
-  # EXIT alone would not stop the script where a signal arrives.
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
   start_service
   encode_both || die "not everything was encoded; the logs are in $run/logs"
   show_results
@@ -162,16 +162,17 @@ start_service() {
 # start_on_free_port NAME PORT_VARIABLE BINARY SETTING...: sets port. Another program may take a port between looking
 # and binding, so a server that exits at once is tried again on another.
 start_on_free_port() {
-  local name=$1 variable=$2 binary=$3 log=$run/logs/$1.log
+  local name=$1 variable=$2 binary=$3 log=$run/logs/$1.log command
   shift 3
   for _ in {1..10}; do
     port=$(free_port)
     # Nothing from the caller's environment: an API_KEY or S3_BUCKET meant for another service would change this one.
-    env -i PATH="$PATH" LOG_LEVEL="${LOG_LEVEL:-info}" "$@" "$variable=$port" "$binary" >>"$log" 2>&1 &
-    if wait_until_ready $! env -i "$@" "$variable=$port" "$binary" healthcheck; then
-      started+=($!)
-      return
-    fi
+    command=(env -i PATH="$PATH" LOG_LEVEL="${LOG_LEVEL:-info}" "$@" "$variable=$port" "$binary")
+    "${command[@]}" >>"$log" 2>&1 &
+    # Noted before it is ready: a signal that arrives meanwhile must stop it too.
+    started+=($!)
+    if wait_until_ready $! "${command[@]}" healthcheck; then return; fi
+    unset 'started[-1]'
   done
   tail -n 5 -- "$log" >&2
   die "$name does not start; its log is $log"
@@ -196,7 +197,7 @@ wait_until_ready() {
     sleep 0.1
   done
   kill -KILL "$pid"
-  return 1
+  wait "$pid" 2>/dev/null || return 1
 }
 
 # Submits both jobs and shows them until they end.
@@ -218,11 +219,10 @@ submit() {
 }
 
 show_results() {
-  local output=$run/output
-  say "" "MP4:  $output/$name.mp4  ($(du -h -- "$output/$name.mp4" | cut -f 1))"
-  say "      ffplay '$output/$name.mp4'"
-  say "HLS:  $output/$name-hls/master.m3u8  ($(du -sh -- "$output/$name-hls" | cut -f 1))"
-  say "      ffplay '$output/$name-hls/master.m3u8'"
+  local mp4=$run/output/$name.mp4 hls=$run/output/$name-hls
+  # %q: the commands can be pasted whatever the folder is called.
+  printf '\nMP4: %s (%s)\n  ffplay %q\n' "$mp4" "$(du -h -- "$mp4" | cut -f 1)" "$mp4"
+  printf 'HLS: %s (%s)\n  ffplay %q\n' "$hls/master.m3u8" "$(du -sh -- "$hls" | cut -f 1)" "$hls/master.m3u8"
 }
 
 serve_until_stopped() {
@@ -254,7 +254,8 @@ serve_output() {
   port=$(free_port)
   python3 -m http.server --bind 127.0.0.1 --directory "$run/output" "$port" >>"$run/logs/http.log" 2>&1 &
   started+=($!)
-  say "" "Results over HTTP: http://127.0.0.1:$port/$name.mp4 and http://127.0.0.1:$port/$name-hls/master.m3u8"
+  printf '\nResults over HTTP:\n  %s\n  %s\n' \
+    "http://127.0.0.1:$port/$name.mp4" "http://127.0.0.1:$port/$name-hls/master.m3u8"
 }
 
 # Stops what was started, by its process id: softly, then for good.
