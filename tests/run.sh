@@ -10,7 +10,7 @@ cd -- "$root"
 source deploy/lib/debian.sh
 
 tools=$root/target/tools
-buf=buf-bin==1.75.0
+buf='buf-bin==1.75.0'
 summary=()
 
 # step NAME COMMAND...: runs one check and notes how long it took.
