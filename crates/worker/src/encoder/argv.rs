@@ -21,7 +21,7 @@ const REPORT_PERIOD: &str = "0.25";
 pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
     let mut args = Args::default();
     // In development everything that ffmpeg says is logged.
-    let log_level = if tracing::enabled!(tracing::Level::DEBUG) { "info" } else { "error" };
+    let log_level = if tracing::enabled!(tracing::Level::DEBUG) { "level+info" } else { "error" };
     args.add(["-nostdin", "-hide_banner", "-nostats", "-loglevel", log_level, "-y"]);
     args.add(["-progress", "pipe:1", "-stats_period", REPORT_PERIOD]);
     args.0.extend_from_slice(&order.input.args);

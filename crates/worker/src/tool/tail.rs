@@ -10,6 +10,7 @@ const MAX_LINE: usize = 500;
 
 /// How ffmpeg begins lines that follow from an error told before.
 const CONSEQUENCES: &[&str] = &[
+    "    Last message repeated",
     "Cannot determine format of input stream",
     "Conversion failed",
     "Could not write header",
@@ -23,12 +24,26 @@ const CONSEQUENCES: &[&str] = &[
     "Terminating thread",
 ];
 
-/// Drops ffmpeg's `[demuxer @ 0x5581c0de]`: an address tells nobody anything.
+/// How ffmpeg marks the level of lines that are no trouble, with `-loglevel level+info`.
+const INFORMATION: &str = "info";
+
+/// How it marks the others.
+const LEVELS: &[&str] = &["panic", "fatal", "error", "warning"];
+
+/// Drops ffmpeg's `[demuxer @ 0x5581c0de]` and `[error]`: an address tells nobody anything.
 fn without_context(line: &str) -> &str {
-    match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
-        Some((context, message)) if context.contains(" @ 0x") => without_context(message),
+    match bracketed(line) {
+        Some((context, message)) if context.contains(" @ 0x") || LEVELS.contains(&context) => without_context(message),
         Some(_) | None => line,
     }
+}
+
+fn bracketed(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix('[')?.split_once("] ")
+}
+
+fn is_information(line: &str) -> bool {
+    bracketed(without_context(line)).is_some_and(|(level, _)| level == INFORMATION)
 }
 
 /// The last lines that a program printed.
@@ -59,6 +74,10 @@ impl Tail {
             return;
         }
         tracing::debug!(line, "program output");
+        // An encoder's statistics come after the error that ended it, and would drive it out.
+        if is_information(&line) {
+            return;
+        }
         if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
         }
@@ -101,6 +120,16 @@ mod tests {
         let mut tail = Tail::default();
         tail.push(b"[not a context] Conversion failed!\nConversion failed!\n");
         assert_eq!(tail.cause(), Some("[not a context] Conversion failed!"));
+    }
+
+    #[test]
+    fn information_is_not_kept() {
+        let mut tail = Tail::default();
+        tail.push(b"[error] Error writing trailer\n[libx264 @ 0x55] [info] kb/s:929.94\n[aac @ 0x1] [info] Qavg: 1\n");
+        assert_eq!(tail.lines().count(), 1);
+        assert_eq!(tail.cause(), Some("Error writing trailer"));
+        tail.push(b"[mov @ 0x2] [fatal] moov atom not found\n[error] Conversion failed!\n");
+        assert_eq!(tail.cause(), Some("moov atom not found"));
     }
 
     #[test]
