@@ -1,7 +1,12 @@
 //! Both binaries, real ffmpeg, a real S3 server and real sockets together, against the contract.
 
+mod admission;
 mod api;
+mod cleanup;
 mod guard;
+mod idle;
+mod interop;
 mod players;
 mod sources;
+mod storage;
 mod tools;

@@ -30,6 +30,21 @@ pub fn long() -> PathBuf {
     talking("160x90", 30)
 }
 
+/// A handful of frames: encoded in no time.
+#[must_use]
+pub fn flash() -> PathBuf {
+    let picture = "testsrc2=size=160x90:rate=5:duration=1";
+    made("flash.mp4", &["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast"])
+}
+
+/// Noise that no encoder can shrink: 480p, and above 10 MB at the quality of `480p_h264` too.
+#[must_use]
+pub fn noise() -> PathBuf {
+    let picture = "nullsrc=size=854x480:rate=25:duration=3,geq=random(1)*255:128:128";
+    let encode = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"];
+    made("noise.mp4", &[&["-f", "lavfi", "-i", picture][..], &encode, &["-movflags", "+faststart"]].concat())
+}
+
 /// What ffmpeg makes with these arguments, in a file whose name ends with `name`. Made once.
 #[must_use]
 pub fn made(name: &str, args: &[&str]) -> PathBuf {

@@ -6,6 +6,8 @@
 //!
 //! - [`clips`] – sources made with ffmpeg
 //! - [`events`] – what a job's stream tells
+//! - [`gate`] – a network that can be stopped and cut
+//! - [`original`] – the wire contract as the original service knows it
 //! - [`wait`] – waiting on conditions instead of on the clock
 
 #![expect(clippy::missing_panics_doc, reason = "a helper of tests that cannot do its work fails the test")]
@@ -14,6 +16,8 @@ pub mod binary;
 pub mod clips;
 pub mod daemon;
 pub mod events;
+pub mod gate;
+pub mod original;
 pub mod plane;
 pub mod processes;
 pub mod s3;
@@ -23,6 +27,7 @@ pub mod worker;
 
 pub use daemon::{Daemon, Launch, Port};
 pub use events::{Events, statuses};
+pub use gate::Gate;
 pub use plane::Plane;
 pub use s3::S3Server;
 pub use sandbox::Sandbox;

@@ -56,6 +56,15 @@ impl S3Server {
         let listed = self.client().list_objects_v2().bucket(BUCKET).send().await.expect("a listing");
         listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
     }
+
+    /// What the server keeps of unfinished multipart uploads.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<String> {
+        // It cannot list them over the wire.
+        let mut names = crate::sandbox::files(&self.folder);
+        names.retain(|name| name.starts_with(".upload"));
+        names
+    }
 }
 
 impl WorkerBuilder {

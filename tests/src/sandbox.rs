@@ -92,8 +92,7 @@ impl Sandbox {
             .env("STORAGE_TYPE", "local")
             .env("LOCAL_STORAGE_DIR", &self.output_dir().display())
             .env("INPUT_DIR", &self.input_dir().display())
-            .env("DISABLE_AUTO_SHUTDOWN", "true")
-            .env("LOG_LEVEL", "info,worker=debug,service=debug");
+            .env("DISABLE_AUTO_SHUTDOWN", "true");
         WorkerBuilder { launch, port }
     }
 
@@ -124,6 +123,18 @@ impl Sandbox {
     #[must_use]
     pub fn slow_ffmpeg(&self) -> PathBuf {
         self.script("slow-ffmpeg", "exec ffmpeg -re \"$@\"")
+    }
+
+    /// An ffmpeg that never does anything. For `FFMPEG_PATH`.
+    #[must_use]
+    pub fn stuck_ffmpeg(&self) -> PathBuf {
+        self.script("stuck-ffmpeg", "exec sleep 600")
+    }
+
+    /// An ffmpeg whose result is its input: fast where only the size of the result matters. For `FFMPEG_PATH`.
+    #[must_use]
+    pub fn copying_ffmpeg(&self, clip: &Path) -> PathBuf {
+        self.script("copying-ffmpeg", &format!("for last; do :; done; cp {} \"$last\"", clip.display()))
     }
 
     /// A shell script.
