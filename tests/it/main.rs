@@ -3,6 +3,7 @@
 mod admission;
 mod api;
 mod cleanup;
+mod docs;
 mod guard;
 mod idle;
 mod interop;
