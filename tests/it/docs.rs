@@ -66,12 +66,8 @@ fn the_readme_has_the_tables_of_the_code() {
 
 /// The parts of `text` between `begin` and `end` that hold no line end.
 fn between<'a>(text: &'a str, begin: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
-    text.split(begin).skip(1).filter_map(move |rest| rest.split_once(end)).map(|(part, _)| part).filter(is_one_line)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "a filter's predicate takes a reference")]
-fn is_one_line(text: &&str) -> bool {
-    !text.contains('\n')
+    let parts = text.split(begin).skip(1).filter_map(move |rest| rest.split_once(end));
+    parts.map(|(part, _)| part).filter(|part| !part.contains('\n'))
 }
 
 #[test]
