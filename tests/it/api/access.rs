@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use std::path::Path;
+
 use e2e::{Plane, Sandbox};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -53,9 +55,25 @@ async fn health_metrics_and_documentation_are_open() {
     let (status, health) = plane.get("/health").await;
     assert_eq!((status, &health["status"]), (StatusCode::OK, &json!("ok")));
     assert!(health["version"].is_string(), "{health}");
-    for path in ["/metrics", "/swagger/"] {
+    for path in ["/metrics", "/swagger", "/swagger/"] {
         let response = plane.request(Method::GET, path).send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_loads_nothing_from_elsewhere() {
+    let sandbox = Sandbox::new();
+    let nobody = e2e::Port::reserve();
+    let plane = sandbox.plane(&[nobody.address()]).start().await;
+    let page = plane.request(Method::GET, "/swagger/").send().await.expect("an answer").text().await.expect("text");
+    let is_asset = |text: &&str| Path::new(text).extension().is_some_and(|kind| kind == "js" || kind == "css");
+    let assets = page.split(['"', '\'']).filter(is_asset);
+    let assets: Vec<_> = assets.map(|asset| asset.trim_start_matches("./")).collect();
+    assert!(assets.len() >= 3, "{page}");
+    for asset in assets {
+        let response = plane.request(Method::GET, &format!("/swagger/{asset}")).send().await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{asset}");
     }
 }
 

@@ -72,7 +72,8 @@ async fn folders_that_cannot_be_used_are_named() {
     let file = sandbox.path().join("file");
     let _socket = UnixListener::bind(&file).expect("something that is no folder");
     for name in ["WORK_DIR", "LOCAL_STORAGE_DIR"] {
-        for folder in [file.clone(), file.join("below")] {
+        // Not even root can make a folder in /proc.
+        for folder in [file.clone(), file.join("below"), "/proc/file".into()] {
             let (launch, port) = sandbox.worker().env(name, &folder.display()).launch();
             let output = refused(&launch, &port).await;
             assert!(output.contains(name) && output.contains("file"), "{output}");

@@ -98,12 +98,25 @@ async fn nothing_is_left_after_a_worker_was_killed_and_started_again() {
     let (mut worker, plane, _, events) = encoding(&sandbox, &[]).await;
     worker.daemon.crash().await;
     e2e::until("ffmpeg is gone", async || sandbox.tools().is_empty()).await;
-    assert_failed(&events.last().await, "worker");
+    assert_failed(&events.last().await, "encoding failed: worker lost: ");
     assert_eq!(sandbox.outputs(), [""; 0]);
     worker.daemon.restart().await;
     assert_nothing_left(&sandbox).await;
     assert_eq!(worker.status().await.current_jobs, 0);
     plane.completed(&job(&sandbox.input(&clips::flash()), "480p_h264", "local", "video.mp4")).await;
+}
+
+#[tokio::test]
+async fn an_ffmpeg_that_never_writes_dies_with_its_worker() {
+    let sandbox = Sandbox::new();
+    // Nothing but the kernel ends it: it would not notice that nobody reads what it says.
+    let ffmpeg = sandbox.stuck_ffmpeg();
+    let mut worker = sandbox.worker().env("FFMPEG_PATH", &ffmpeg.display()).start().await;
+    let plane = sandbox.plane(&[worker.address()]).start().await;
+    plane.accepted(&half_a_minute(&sandbox)).await;
+    e2e::until("it runs", async || sandbox.tools().iter().any(|tool| tool.program == "sleep")).await;
+    worker.daemon.crash().await;
+    e2e::until("it is gone", async || sandbox.tools().is_empty()).await;
 }
 
 #[tokio::test]
