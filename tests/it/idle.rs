@@ -24,9 +24,10 @@ async fn a_worker_exits_cleanly_a_second_after_its_last_job() {
     let ended = Instant::now();
     let status = worker.daemon.exited().await;
     assert!(status.success(), "{status}");
-    // A second of idling and up to one for the last words; the job ended a moment before its listener heard of it.
+    // A second of idling and up to one for the last words; the job ended a moment before its listener heard of it, and
+    // on a busy machine that moment is long.
     let idled = ended.elapsed();
-    assert!((Duration::from_millis(900)..Duration::from_secs(4)).contains(&idled), "{idled:?}");
+    assert!((Duration::from_millis(500)..Duration::from_secs(4)).contains(&idled), "{idled:?}");
     sandbox.clean().await;
 }
 

@@ -21,6 +21,11 @@ impl Events {
 
     /// The next event; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Value> {
+        // Around it all: heartbeats come for ever.
+        timeout(PATIENCE, self.receive()).await.expect("an event in time")
+    }
+
+    async fn receive(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let event: String = self.buffer.drain(..end + 2).collect();
@@ -30,8 +35,7 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = timeout(PATIENCE, self.response.chunk()).await.expect("an event in time");
-            let chunk = chunk.expect("an unbroken stream")?;
+            let chunk = self.response.chunk().await.expect("an unbroken stream")?;
             self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         }
     }

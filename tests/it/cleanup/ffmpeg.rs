@@ -7,9 +7,13 @@ use nix::{
 };
 use serde_json::Value;
 
-async fn with_ffmpeg(sandbox: &Sandbox, script: &str) -> (Worker, Plane) {
+/// Never out of patience.
+const LONG: &str = "1h";
+
+async fn with_ffmpeg(sandbox: &Sandbox, script: &str, stall_timeout: &str) -> (Worker, Plane) {
     let ffmpeg = sandbox.script("ffmpeg-stand-in", script);
-    let worker = sandbox.worker().env("FFMPEG_PATH", &ffmpeg.display()).env("STALL_TIMEOUT", "1").start().await;
+    let builder = sandbox.worker().env("FFMPEG_PATH", &ffmpeg.display()).env("STALL_TIMEOUT", stall_timeout);
+    let worker = builder.start().await;
     let plane = sandbox.plane(&[worker.address()]).start().await;
     (worker, plane)
 }
@@ -27,7 +31,7 @@ async fn assert_nothing_left(sandbox: &Sandbox, worker: &Worker) {
 #[tokio::test]
 async fn an_ffmpeg_that_is_killed_fails_its_job() {
     let sandbox = Sandbox::new();
-    let (worker, plane) = with_ffmpeg(&sandbox, "exec ffmpeg -re \"$@\"").await;
+    let (worker, plane) = with_ffmpeg(&sandbox, "exec ffmpeg -re \"$@\"", LONG).await;
     let id = plane.accepted(&request(&sandbox)).await;
     let mut events = plane.events(&id).await;
     events.encoding().await;
@@ -42,7 +46,7 @@ async fn an_ffmpeg_that_is_killed_fails_its_job() {
 #[tokio::test]
 async fn an_ffmpeg_that_stands_still_fails_its_job() {
     let sandbox = Sandbox::new();
-    let (worker, plane) = with_ffmpeg(&sandbox, "exec sleep 600").await;
+    let (worker, plane) = with_ffmpeg(&sandbox, "exec sleep 600", "1").await;
     assert_eq!(plane.failed(&request(&sandbox)).await, "encoding failed: no progress for 1 s");
     assert_nothing_left(&sandbox, &worker).await;
 }
@@ -50,7 +54,7 @@ async fn an_ffmpeg_that_stands_still_fails_its_job() {
 #[tokio::test]
 async fn an_ffmpeg_that_does_not_listen_is_killed_with_its_children() {
     let sandbox = Sandbox::new();
-    let (worker, plane) = with_ffmpeg(&sandbox, "trap '' TERM\nsleep 600 &\nsleep 600").await;
+    let (worker, plane) = with_ffmpeg(&sandbox, "trap '' TERM\nsleep 600 &\nsleep 600", LONG).await;
     let id = plane.accepted(&request(&sandbox)).await;
     until("ffmpeg and its child run", async || {
         sandbox.tools().iter().filter(|tool| tool.args.first().is_some_and(|name| name == "sleep")).count() == 2
@@ -64,7 +68,7 @@ async fn an_ffmpeg_that_does_not_listen_is_killed_with_its_children() {
 #[tokio::test]
 async fn an_ffmpeg_that_gives_up_is_quoted() {
     let sandbox = Sandbox::new();
-    let (worker, plane) = with_ffmpeg(&sandbox, "echo 'Conversion failed because of the moon' >&2\nexit 1").await;
+    let (worker, plane) = with_ffmpeg(&sandbox, "echo 'Conversion failed because of the moon' >&2\nexit 1", LONG).await;
     let error = plane.failed(&request(&sandbox)).await;
     assert!(error.starts_with("encoding failed: ") && error.contains("because of the moon"), "{error}");
     assert_nothing_left(&sandbox, &worker).await;
@@ -73,7 +77,7 @@ async fn an_ffmpeg_that_gives_up_is_quoted() {
 #[tokio::test]
 async fn an_ffmpeg_that_lies_about_its_success_fails_validation() {
     let sandbox = Sandbox::new();
-    let (worker, plane) = with_ffmpeg(&sandbox, "for last; do :; done\n: > \"$last\"").await;
+    let (worker, plane) = with_ffmpeg(&sandbox, "for last; do :; done\n: > \"$last\"", LONG).await;
     let error = plane.failed(&request(&sandbox)).await;
     assert!(error.starts_with("validation failed: ") && error.contains("FILE_EMPTY"), "{error}");
     assert_nothing_left(&sandbox, &worker).await;
