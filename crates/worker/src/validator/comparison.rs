@@ -23,8 +23,17 @@ const RATE_TOLERANCE: f64 = 0.02;
 /// Times the expected bit rate. Still pictures need next to nothing.
 const PLAUSIBLE_BIT_RATES: std::ops::RangeInclusive<f64> = 0.05..=2.0;
 
-/// Rates of shorter outputs say nothing.
-const MIN_LENGTH_FOR_RATES: f64 = 2.0;
+/// The bit rate of a shorter output says nothing, in seconds.
+const MIN_LENGTH_FOR_BITS: f64 = 2.0;
+
+/// The frame rate of a shorter piece says nothing, in seconds.
+const MIN_LENGTH_FOR_FRAMES: f64 = 1.0;
+
+/// How many frames may be counted to the next piece, or the one before.
+const FRAMES_AT_ENDS: f64 = 3.0;
+
+/// Encoders set a key frame at least this often, in seconds.
+const MAX_LEAD: f64 = 10.0;
 
 /// What is wrong with a track.
 pub(super) fn compare(track: &Track, observed: &Observed, expected: &Expectation) -> Vec<Finding> {
@@ -59,8 +68,8 @@ fn picture(track: &Track, video: &Video, observed: &Observed, expected: &Expecta
     }
     let size = expected.pictures.get(track.rendition).and_then(|picture| picture.size);
     findings.extend(size.and_then(|size| picture_size(track, video, size)));
-    findings.extend(expected.frame_rate.and_then(|rate| frame_rate(rate, video, observed)));
-    findings.extend(video_length(observed, expected));
+    findings.extend(expected.frame_rate.and_then(|rate| frame_rate(track, rate, video, observed)));
+    findings.extend(video_length(track, observed, expected));
     findings
 }
 
@@ -92,31 +101,31 @@ fn has_other_shape(shown: Size, expected: Size) -> bool {
     (shape(shown) / shape(expected) - 1.0).abs() > tolerance
 }
 
-fn frame_rate(expected: f64, video: &Video, observed: &Observed) -> Option<Finding> {
-    let (found, length) = (video.frame_rate?, observed.length()?);
-    // Two frames more or less are the ends, not the rate.
-    let tolerance = (expected * RATE_TOLERANCE).max(2.0 / length.max(0.1));
-    (length >= MIN_LENGTH_FOR_RATES && (found - expected).abs() > tolerance).then(|| {
+/// The rate of the first piece, for that is what ffprobe saw.
+fn frame_rate(track: &Track, expected: f64, video: &Video, observed: &Observed) -> Option<Finding> {
+    #[expect(clippy::cast_precision_loss, reason = "there are not that many files")]
+    let length = observed.length()? / track.pieces.len().max(1) as f64;
+    let found = video.frame_rate?;
+    // A few frames more or less are the ends of the piece, not the rate.
+    let tolerance = (expected * RATE_TOLERANCE).max(FRAMES_AT_ENDS / length.max(0.1));
+    (length >= MIN_LENGTH_FOR_FRAMES && (found - expected).abs() > tolerance).then(|| {
         let detail = format!("expected {expected:.3} frames per second, found {found:.3}");
         Finding::error(Code::FrameRateMismatch, detail)
     })
 }
 
-fn video_length(observed: &Observed, expected: &Expectation) -> Option<Finding> {
-    let promised = expected.timeline.video.filter(|span| span.end.is_some());
-    let (found, promised) = match promised {
-        Some(promised) => (observed.timeline.video?.end?, promised),
-        // Only the whole is promised, so the whole is compared.
-        None => (observed.length()?, Span { start: 0.0, end: Some(expected.length()?) }),
+fn video_length(track: &Track, observed: &Observed, expected: &Expectation) -> Option<Finding> {
+    let (promised, found) = match expected.timeline.video.filter(|span| span.end.is_some()) {
+        Some(promised) => (promised, observed.timeline.video?.end?),
+        // Only the whole is promised, so the whole is compared, where it is together.
+        None if brings_sound(track) => (Span { start: 0.0, end: Some(expected.length()?) }, observed.length()?),
+        None => return None,
     };
-    let end = promised.end?;
+    let (end, earliest) = (promised.end?, earliest(promised)?);
     let tolerance = expected.tolerance(end);
     let detail = || format!("video: expected {end:.2} s, found {found:.2} s");
-    if found < earliest(promised)? - tolerance {
-        // The last picture of a recording with uneven frames may stand for long, and ffmpeg does not keep that. When
-        // the sound is there to its end, nothing was lost.
-        let stands = expected.frame_rate.is_none() && sound_is_whole(&observed.timeline, expected);
-        let finding = if stands { Finding::warning } else { Finding::error };
+    if found < earliest - tolerance {
+        let finding = if is_excused(earliest - found, observed, expected) { Finding::warning } else { Finding::error };
         return Some(finding(Code::DurationTooShort, detail()));
     }
     let latest = end.max(expected.timeline.length.unwrap_or(end));
@@ -127,6 +136,17 @@ fn video_length(observed: &Observed, expected: &Expectation) -> Option<Finding> 
 /// has lost the gap before it.
 fn earliest(promised: Span) -> Option<f64> {
     Some(promised.end?.min(promised.length()?))
+}
+
+/// Whether a picture that ends early can be all that the source has.
+fn is_excused(missing: f64, observed: &Observed, expected: &Expectation) -> bool {
+    // The last picture of a recording with uneven frames may stand for long, and ffmpeg does not keep that. When the
+    // sound is there to its end, nothing was lost.
+    let stands = expected.frame_rate.is_none() && sound_is_whole(&observed.timeline, expected);
+    // Frames before the first key frame cannot be decoded.
+    let starts_late =
+        expected.is_excerpt && expected.length().is_some_and(|length| missing < MAX_LEAD.min(length / 2.0));
+    stands || starts_late
 }
 
 fn sound_is_whole(found: &Timeline, expected: &Expectation) -> bool {
@@ -180,7 +200,7 @@ fn common(one: f64, other: f64) -> f64 {
 
 fn bit_rate(track: &Track, observed: &Observed, expected: &Expectation) -> Option<Finding> {
     let wanted = expected.pictures.get(track.rendition)?.bit_rate?;
-    let length = observed.length().filter(|length| *length >= MIN_LENGTH_FOR_RATES)?;
+    let length = observed.length().filter(|length| *length >= MIN_LENGTH_FOR_BITS)?;
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits")]
     let found = track.bytes as f64 * 8.0 / length;
     (!PLAUSIBLE_BIT_RATES.contains(&(found / wanted))).then(|| {

@@ -115,7 +115,9 @@ fn arguments(inputs: &[Input]) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-v", "error", "-nostdin", "-xerror"].map(Into::into).into();
     args.extend(inputs.iter().flatten().cloned());
     for number in 0..inputs.len() {
-        args.extend(["-map".into(), format!("{number}:v?").into(), "-map".into(), format!("{number}:a?").into()]);
+        // Usable ones: a stream may have nothing in this segment, because it starts later or has ended.
+        let (video, audio) = (format!("{number}:v:u?"), format!("{number}:a:u?"));
+        args.extend(["-map".into(), video.into(), "-map".into(), audio.into()]);
     }
     // Frames keep their times: none is made or dropped, and none is rounded onto another.
     args.extend(["-fps_mode", "passthrough", "-enc_time_base:v", "-1", "-f", "null", "-"].map(Into::into));

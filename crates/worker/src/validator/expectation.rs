@@ -20,6 +20,9 @@ const FRAMES_OF_TOLERANCE: f64 = 3.0;
 /// Rates outside are time bases that a container took for a frame rate.
 const PLAUSIBLE_RATES: std::ops::RangeInclusive<f64> = 1.0..=240.0;
 
+/// Containers that are made at once start at zero. One that starts later was cut out of a broadcast or a recording.
+const MAX_START: f64 = 0.4;
+
 /// What is expected of the sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sound {
@@ -52,6 +55,9 @@ pub(super) struct Expectation {
     pub(super) frame_rate: Option<f64>,
     /// When picture and sound of the source run.
     pub(super) timeline: Timeline,
+    /// Whether the source was cut out of something longer: what is before its first key frame cannot be decoded, and
+    /// its length is measured, not promised.
+    pub(super) is_excerpt: bool,
     frame: f64,
 }
 
@@ -85,6 +91,7 @@ impl Expectation {
             sound,
             frame_rate: constant_rate(source),
             timeline,
+            is_excerpt: Timeline::first_start(source).is_some_and(|start| start > MAX_START),
             frame: rate.filter(|rate| *rate > 0.0).map_or(0.0, |rate| 1.0 / rate),
         }
     }

@@ -53,6 +53,13 @@ impl Timeline {
         timeline.to_zero().with_length(media.duration)
     }
 
+    /// When a container's first stream starts, by its own clock.
+    pub(super) fn first_start(media: &Media) -> Option<f64> {
+        let starts =
+            [media.video.as_ref().and_then(|video| video.start), media.audio.as_ref().and_then(|audio| audio.start)];
+        starts.into_iter().flatten().reduce(f64::min)
+    }
+
     /// Moves the first stream's start to zero.
     pub(super) fn to_zero(self) -> Self {
         let start = self.starts().reduce(f64::min).unwrap_or(0.0);
