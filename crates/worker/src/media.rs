@@ -1,6 +1,6 @@
 //! Facts about a media file, as ffprobe tells them. Unknown is `None`, never zero.
 
-use std::{ffi::OsString, net::SocketAddr, time::Duration};
+use std::{ffi::OsString, fmt, net::SocketAddr, time::Duration};
 
 use preset::Size;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,8 @@ pub(crate) struct Media {
     pub(crate) bit_rate: Option<f64>,
     /// The video stream to use: the largest picture that is not a cover.
     pub(crate) video: Option<Video>,
-    /// Whether that stream's frames are evenly spaced, as far as the container tells.
+    /// Whether that stream's frames are known to be evenly spaced. Only containers that count frames can tell: of a
+    /// Matroska or MPEG-TS file, ffprobe knows no more than the rate that its header promises.
     pub(crate) has_even_frames: bool,
     /// The audio stream to use: the one marked as default, or the first.
     pub(crate) audio: Option<Audio>,
@@ -43,12 +44,36 @@ pub(crate) struct Video {
     pub(crate) display: Size,
     /// Average frames per second.
     pub(crate) frame_rate: Option<f64>,
+    /// The lowest rate on which every frame seems to lie; ffprobe guesses it from the first frames.
+    pub(crate) grid: Option<FrameRate>,
     /// Time of the first frame in seconds.
     pub(crate) start: Option<f64>,
     /// Length in seconds.
     pub(crate) duration: Option<f64>,
     /// Average in bit/s.
     pub(crate) bit_rate: Option<f64>,
+}
+
+/// An exact frame rate, such as 30000/1001.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameRate {
+    /// Frames.
+    pub(crate) numerator: u32,
+    /// In so many seconds; not zero.
+    pub(crate) denominator: u32,
+}
+
+impl FrameRate {
+    /// Frames per second.
+    pub(crate) fn per_second(self) -> f64 {
+        f64::from(self.numerator) / f64::from(self.denominator)
+    }
+}
+
+impl fmt::Display for FrameRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.numerator, self.denominator)
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +87,7 @@ impl Video {
             coded: size,
             display: size,
             frame_rate: Some(25.0),
+            grid: Some(FrameRate { numerator: 25, denominator: 1 }),
             start: Some(0.0),
             duration: None,
             bit_rate: None,

@@ -7,6 +7,7 @@ use std::{ffi::OsString, fmt::Write as _, io};
 use preset::{Audio, Ceiling, Channels, Fit, Packaging, Rate, Rendition, Size};
 
 use super::{Order, master};
+use crate::media::{FrameRate, Media, Video};
 
 /// Name of a single-file output.
 pub(crate) const OUTPUT_FILE: &str = "output.mp4";
@@ -57,11 +58,16 @@ impl Args {
     }
 }
 
+/// Rates that segmented outputs of unevenly spaced frames get, where the source's own grid is too fine.
+const STEADY_RATES: [u32; 3] = [30, 60, 120];
+
 /// One decode, one branch a rendition.
 fn filter_graph(order: &Order<'_>) -> String {
     let renditions = order.preset.renditions;
     let shape = shape(order.preset.packaging, order.video.display);
-    let mut graph = format!("[0:{}]split={}", order.video.index, renditions.len());
+    let steady = steady(order.preset.packaging, order.source, order.video);
+    let steady = steady.map(|rate| format!("fps={rate},")).unwrap_or_default();
+    let mut graph = format!("[0:{}]{steady}split={}", order.video.index, renditions.len());
     let mut branches = String::new();
     for (number, rendition) in renditions.iter().enumerate() {
         let size = rendition.fit.apply(order.video.display);
@@ -70,6 +76,20 @@ fn filter_graph(order: &Order<'_>) -> String {
             .expect("a String takes every write");
     }
     graph + &branches
+}
+
+/// The constant rate that a segmented output needs, `None` where the source has it. ffmpeg adds up segment lengths from
+/// nominal frame lengths, so unevenly spaced frames would make playlists that do not add up.
+fn steady(packaging: Packaging, source: &Media, video: &Video) -> Option<FrameRate> {
+    let needs_steady = match packaging {
+        Packaging::Mp4 => false,
+        Packaging::Hls { .. } | Packaging::Dash { .. } => !source.has_even_frames,
+    };
+    let usable = |rate: &FrameRate| (1.0..=60.5).contains(&rate.per_second());
+    let above_average = |rate: &&u32| video.frame_rate.is_none_or(|average| average <= f64::from(**rate));
+    let standard = || *STEADY_RATES.iter().find(above_average).unwrap_or(&STEADY_RATES[STEADY_RATES.len() - 1]);
+    let rate = || video.grid.filter(usable).unwrap_or_else(|| FrameRate { numerator: standard(), denominator: 1 });
+    needs_steady.then(rate)
 }
 
 /// The picture's shape, whatever its even sides make of it. Pixels are square, but for DASH, where every rendition must
@@ -169,14 +189,15 @@ mod tests {
     use std::path::Path;
 
     use preset::ALL;
+    use rstest::rstest;
 
     use super::*;
-    use crate::media::{self, Input, Media, Video};
+    use crate::media::{self, Input};
 
     fn media(with_audio: bool) -> Media {
         let video = Video::sized(1280, 720);
         let audio = media::Audio { index: 1, codec: "aac".into(), channels: Some(6), start: Some(0.0), duration: None };
-        Media { video: Some(video), audio: with_audio.then_some(audio), ..Media::default() }
+        Media { video: Some(video), audio: with_audio.then_some(audio), has_even_frames: true, ..Media::default() }
     }
 
     fn line(preset: &preset::Preset, audio: bool) -> String {
@@ -186,6 +207,27 @@ mod tests {
         let order = Order { preset, input: &input, source: &source, video, directory: Path::new("out") };
         let args = build(&order).into_iter().map(|arg| arg.into_string().expect("text"));
         args.map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg }).collect::<Vec<_>>().join(" ")
+    }
+
+    #[rstest]
+    #[case::film(Some((24000, 1001)), Some(23.976), "24000/1001")]
+    #[case::still_mostly(Some((60, 1)), Some(9.2), "60/1")]
+    #[case::milliseconds(Some((1000, 1)), Some(12.7), "30/1")]
+    #[case::fast(Some((1000, 1)), Some(58.1), "60/1")]
+    #[case::faster(Some((90_000, 1)), Some(240.0), "120/1")]
+    #[case::unknown(None, None, "30/1")]
+    fn segments_of_uneven_frames_get_a_steady_rate(
+        #[case] grid: Option<(u32, u32)>,
+        #[case] average: Option<f64>,
+        #[case] expected: &str,
+    ) {
+        let grid = grid.map(|(numerator, denominator)| FrameRate { numerator, denominator });
+        let video = Video { grid, frame_rate: average, ..Video::sized(1280, 720) };
+        let (uneven, even) = (Media::default(), Media { has_even_frames: true, ..Media::default() });
+        let hls = Packaging::Hls { segment_seconds: 6, ladder: false };
+        assert_eq!(steady(hls, &uneven, &video).map(|rate| rate.to_string()).as_deref(), Some(expected));
+        assert_eq!(steady(hls, &even, &video), None);
+        assert_eq!(steady(Packaging::Mp4, &uneven, &video), None);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use preset::Size;
 use serde::Deserialize;
 
-use super::{Audio, Media, Video};
+use super::{Audio, FrameRate, Media, Video};
 
 /// What ffprobe is asked for (`-show_entries`).
 pub(super) const ENTRIES: &str = "format=duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
-    sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels:\
+    sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,nb_frames:\
     stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
 
 #[derive(Deserialize)]
@@ -40,6 +40,7 @@ struct Stream {
     duration: Option<String>,
     bit_rate: Option<String>,
     channels: Option<u32>,
+    nb_frames: Option<String>,
     #[serde(default)]
     disposition: BTreeMap<String, i64>,
     #[serde(default)]
@@ -95,18 +96,26 @@ impl Stream {
             coded,
             display: self.display(coded),
             frame_rate: rates.into_iter().find_map(|rate| ratio(rate.as_deref()?, '/')),
+            grid: self.grid(),
             start: number(self.start_time.as_deref()),
             duration: self.length(),
             bit_rate: number(self.bit_rate.as_deref()),
         })
     }
 
-    /// Whether the average frame rate is also the rate of the grid on which every frame lies.
+    /// Whether the average frame rate is also the rate of the grid on which every frame lies. Where frames are not
+    /// counted, the average is the header's promise and proves nothing.
     fn has_even_frames(&self) -> bool {
-        let rate = |text: &Option<String>| ratio(text.as_deref()?, '/');
-        rate(&self.avg_frame_rate)
-            .zip(rate(&self.r_frame_rate))
-            .is_some_and(|(average, grid)| (average / grid - 1.0).abs() < 0.01)
+        let average = self.avg_frame_rate.as_deref().and_then(|text| ratio(text, '/'));
+        let is_counted = self.nb_frames.as_deref().is_some_and(|count| count.parse::<u64>().is_ok());
+        let on_grid = |(average, grid): (f64, FrameRate)| (average / grid.per_second() - 1.0).abs() < 0.01;
+        is_counted && average.zip(self.grid()).is_some_and(on_grid)
+    }
+
+    fn grid(&self) -> Option<FrameRate> {
+        let (numerator, denominator) = self.r_frame_rate.as_deref()?.split_once('/')?;
+        let rate = FrameRate { numerator: numerator.parse().ok()?, denominator: denominator.parse().ok()? };
+        (rate.numerator > 0 && rate.denominator > 0).then_some(rate)
     }
 
     fn audio(&self) -> Audio {
@@ -188,14 +197,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case::constant("25/1", "25/1", true)]
-    #[case::nearly("2997/200", "15/1", true)]
-    #[case::variable("173/10", "30/1", false)]
-    #[case::unknown("0/0", "25/1", false)]
-    fn frames_are_even_when_the_average_is_the_grid(#[case] average: &str, #[case] grid: &str, #[case] even: bool) {
+    #[case::constant("25/1", "25/1", "\"132\"", true)]
+    #[case::nearly("2997/200", "15/1", "\"132\"", true)]
+    #[case::variable("173/10", "30/1", "\"132\"", false)]
+    #[case::unknown("0/0", "25/1", "\"132\"", false)]
+    #[case::only_promised("25/1", "25/1", "null", false)]
+    fn frames_are_even_when_their_counted_average_is_the_grid(
+        #[case] average: &str,
+        #[case] grid: &str,
+        #[case] frames: &str,
+        #[case] even: bool,
+    ) {
         let json = format!(
             r#"{{"streams":[{{"index":0,"codec_type":"video","width":2,"height":2,
-                "avg_frame_rate":"{average}","r_frame_rate":"{grid}"}}]}}"#
+                "avg_frame_rate":"{average}","r_frame_rate":"{grid}","nb_frames":{frames}}}]}}"#
         );
         assert_eq!(parse(json.as_bytes()).expect("valid").has_even_frames, even);
     }

@@ -29,17 +29,7 @@ const fn rung(width: u32, height: u32, average_kbps: u32) -> Rendition {
 
 /// A 5.28 s clip with sound.
 pub(super) fn source() -> Media {
-    let size = Size { width: 1280, height: 720 };
-    let video = Video {
-        index: 0,
-        codec: "h264".into(),
-        coded: size,
-        display: size,
-        frame_rate: Some(25.0),
-        start: Some(0.0),
-        duration: Some(5.28),
-        bit_rate: None,
-    };
+    let video = Video { duration: Some(5.28), ..Video::sized(1280, 720) };
     let audio = Audio { index: 1, codec: "aac".into(), channels: Some(2), start: Some(0.0), duration: Some(5.25) };
     Media { duration: Some(5.28), video: Some(video), has_even_frames: true, audio: Some(audio), ..Media::default() }
 }
