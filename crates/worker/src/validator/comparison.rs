@@ -115,12 +115,7 @@ fn frame_rate(track: &Track, expected: f64, video: &Video, observed: &Observed) 
 }
 
 fn video_length(track: &Track, observed: &Observed, expected: &Expectation) -> Option<Finding> {
-    let (promised, found) = match expected.timeline.video.filter(|span| span.end.is_some()) {
-        Some(promised) => (promised, observed.timeline.video?.end?),
-        // Only the whole is promised, so the whole is compared, where it is together.
-        None if brings_sound(track) => (Span { start: 0.0, end: Some(expected.length()?) }, observed.length()?),
-        None => return None,
-    };
+    let (promised, found) = compared_ends(track, observed, expected)?;
     let (end, earliest) = (promised.end?, earliest(promised)?);
     let tolerance = expected.tolerance(end);
     let detail = || format!("video: expected {end:.2} s, found {found:.2} s");
@@ -132,21 +127,34 @@ fn video_length(track: &Track, observed: &Observed, expected: &Expectation) -> O
     (found > latest + tolerance).then(|| Finding::warning(Code::DurationTooLong, detail()))
 }
 
+/// The promised time of the picture, or of the whole where only that is promised, and when the same ends here.
+fn compared_ends(track: &Track, observed: &Observed, expected: &Expectation) -> Option<(Span, f64)> {
+    let video = expected.timeline.video?;
+    if video.end.is_some() {
+        return Some((video, observed.timeline.video?.end?));
+    }
+    let end = Some(expected.length()?);
+    match expected.sound {
+        Sound::Dropped | Sound::Absent => Some((Span { end, ..video }, observed.timeline.video?.end?)),
+        Sound::Kept if brings_sound(track) => Some((Span { start: 0.0, end }, observed.length()?)),
+        Sound::Kept => None,
+    }
+}
+
 /// When a stream may end at the earliest. A container whose clock starts with the stream, not with the presentation,
 /// has lost the gap before it.
 fn earliest(promised: Span) -> Option<f64> {
     Some(promised.end?.min(promised.length()?))
 }
 
-/// Whether a picture that ends early can be all that the source has.
+/// Whether a picture that ends a little early can be all that the source has.
 fn is_excused(missing: f64, observed: &Observed, expected: &Expectation) -> bool {
+    let is_little = expected.length().is_some_and(|length| missing < MAX_LEAD.min(length / 2.0));
     // The last picture of a recording with uneven frames may stand for long, and ffmpeg does not keep that. When the
     // sound is there to its end, nothing was lost.
     let stands = expected.frame_rate.is_none() && sound_is_whole(&observed.timeline, expected);
-    // Frames before the first key frame cannot be decoded.
-    let starts_late =
-        expected.is_excerpt && expected.length().is_some_and(|length| missing < MAX_LEAD.min(length / 2.0));
-    stands || starts_late
+    // Frames before the first key frame of an excerpt cannot be decoded.
+    is_little && (stands || expected.is_excerpt)
 }
 
 fn sound_is_whole(found: &Timeline, expected: &Expectation) -> bool {

@@ -92,8 +92,9 @@ fn judge(answer: Result<Media, ProbeError>, piece: &Path) -> Result<Result<Optio
 
 /// One track from its first and last piece.
 fn combine(track: &Track, first: Media, last: Option<Media>) -> Observed {
-    let begin = spans(track, &first);
-    let timeline = match last.map(|last| spans(track, &last)) {
+    let promised_end = promised_end(track, &first);
+    let begin = spans(&first, promised_end);
+    let timeline = match last.map(|last| spans(&last, promised_end)) {
         None => begin,
         Some(finish) => {
             // A stream that is not in the last piece has ended when that piece begins.
@@ -110,11 +111,16 @@ fn combine(track: &Track, first: Media, last: Option<Media>) -> Observed {
     Observed { video: first.video, audio: first.audio, timeline }
 }
 
+/// When a track of fragments ends, by its manifest.
+fn promised_end(track: &Track, first: &Media) -> Option<f64> {
+    track.init.as_ref()?;
+    Some(Timeline::first_start(first).unwrap_or_default() + track.declared_length?)
+}
+
 /// The spans as the container tells them; a stream without a start is not there.
-fn spans(track: &Track, media: &Media) -> Timeline {
-    let declared = track.init.as_ref().and(track.declared_length);
+fn spans(media: &Media, promised_end: Option<f64>) -> Timeline {
     let span = |start: Option<f64>, length: Option<f64>| {
-        start.map(|start| Span { start, end: length.map(|length| end(start, length, declared)) })
+        start.map(|start| Span { start, end: length.map(|length| end(start, length, promised_end)) })
     };
     Timeline {
         video: media.video.as_ref().and_then(|video| span(video.start, video.duration)),
@@ -123,12 +129,13 @@ fn spans(track: &Track, media: &Media) -> Timeline {
     }
 }
 
-/// The length that ffprobe tells of a fragment alone may count from the start of the presentation or from the
-/// fragment's own. The reading that is nearer to the manifest's word is taken; a cut fragment is far from it in both.
-fn end(start: f64, length: f64, declared: Option<f64>) -> f64 {
+/// The length that ffprobe tells of a fragment alone counts from the fragment's own start, or in some versions from the
+/// start of the presentation. The reading that is nearer to the manifest's word is taken; a cut fragment is far from it
+/// in both.
+fn end(start: f64, length: f64, promised: Option<f64>) -> f64 {
     let sum = start + length;
-    match declared {
-        Some(declared) if (length - declared).abs() < (sum - declared).abs() => length,
+    match promised {
+        Some(promised) if (length - promised).abs() < (sum - promised).abs() => length,
         Some(_) | None => sum,
     }
 }

@@ -104,6 +104,22 @@ fn a_source_that_tells_only_its_whole_length_is_compared_with_the_whole(#[case] 
 }
 
 #[rstest]
+#[case::whole(6.0, "")]
+#[case::cut(3.0, "DURATION_TOO_SHORT")]
+fn the_gap_before_a_picture_is_not_part_of_it(#[case] end: f64, #[case] code: &str) {
+    let mut source = Media { duration: Some(7.2), ..source() };
+    let video = source.video.as_mut().expect("has video");
+    (video.start, video.duration) = (Some(1.2), None);
+    source.audio.as_mut().expect("has audio").duration = None;
+    let mut observed = good(preset(MP4), &source);
+    observed.audio = None;
+    observed.timeline = Timeline { video: Some(span(0.0, end)), ..Timeline::default() };
+    let silent = Preset { audio: None, ..*preset(MP4) };
+    let findings = compare(&track(), &observed, &Expectation::new(&silent, &source));
+    assert_eq!(findings.first().map_or("", |finding| finding.code.as_str()), code);
+}
+
+#[rstest]
 #[case::a_little(1.4, 3.88, Some("Warning"))]
 #[case::half(1.4, 2.0, Some("Error"))]
 #[case::not_an_excerpt(0.0, 3.88, Some("Error"))]

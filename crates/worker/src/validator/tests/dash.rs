@@ -7,7 +7,10 @@ use super::*;
 const DASH: Preset = preset(Packaging::Dash { segment_seconds: 1 }, LADDER);
 
 fn dash(sound: &str) -> Bench {
-    let bench = Bench::new();
+    encode(Bench::new(), sound)
+}
+
+fn encode(bench: Bench, sound: &str) -> Bench {
     std::fs::create_dir(bench.path("out")).expect("made");
     let scale = "[0:v]split=2[a][b];[a]scale=160:90,setsar=1[v];[b]scale=128:72,setsar=1[w]";
     let encode = "-map [v] -map [w] -c:v libx264 -preset ultrafast -g 25 -b:v 150k -fps_mode vfr";
@@ -29,6 +32,14 @@ async fn a_good_manifest_passes_at_every_level() {
         bench.level = level;
         assert_eq!(bench.report(&DASH, "out").await, Report::default());
     }
+}
+
+#[tokio::test]
+async fn a_picture_that_starts_late_raises_no_alarm() {
+    let bench = Bench::new();
+    bench.ffmpeg("-itsoffset 1.2 -i source.mp4 -i source.mp4 -map 0:v -map 1:a -c copy late.mp4");
+    std::fs::rename(bench.path("late.mp4"), bench.path("source.mp4")).expect("renamed");
+    assert_eq!(encode(bench, "-map 0:a -c:a aac").report(&DASH, "out").await, Report::default());
 }
 
 #[rstest]
