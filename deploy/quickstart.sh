@@ -167,7 +167,7 @@ start_on_free_port() {
   for _ in {1..10}; do
     port=$(free_port)
     # Nothing from the caller's environment: an API_KEY or S3_BUCKET meant for another service would change this one.
-    command=(env -i PATH="$PATH" LOG_LEVEL="${LOG_LEVEL:-info}" "$@" "$variable=$port" "$binary")
+    command=(env -i PATH="$PATH" LOG_LEVEL="${LOG_LEVEL:-info}" BIND_ADDRESS=127.0.0.1 "$@" "$variable=$port" "$binary")
     "${command[@]}" >>"$log" 2>&1 &
     # Noted before it is ready: a signal that arrives meanwhile must stop it too.
     started+=($!)
@@ -278,4 +278,8 @@ any_alive() {
   return 1
 }
 
-main "$@"
+# Read whole before it runs: an update of the file must not change a run.
+{
+  main "$@"
+  exit
+}

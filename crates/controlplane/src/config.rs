@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use service::{
     env::{self, Env, Mistakes, Reader, Setting},
+    listen::{self, Endpoint},
     telemetry,
 };
 
@@ -36,6 +37,7 @@ const SHUTDOWN_GRACE: Setting = Setting {
 pub const SETTINGS: &[Setting] = &[
     telemetry::ENV,
     PORT,
+    listen::BIND_ADDRESS,
     WORKER_NODES,
     WORKER_STARTUP_TIMEOUT,
     API_KEY,
@@ -47,8 +49,8 @@ pub const SETTINGS: &[Setting] = &[
 /// The settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `PORT` (8080).
-    pub port: u16,
+    /// `BIND_ADDRESS` (every one) and `PORT` (8080).
+    pub listen: Endpoint,
     /// `WORKER_NODES`; never empty.
     pub workers: Vec<Address>,
     /// `WORKER_STARTUP_TIMEOUT` (60 s).
@@ -71,14 +73,14 @@ impl Config {
     pub fn read(env: &dyn Env) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(env);
         let telemetry = telemetry::Config::read(&mut reader);
-        let port = reader.require(&PORT, env::parsed);
+        let listen = Endpoint::read(&mut reader, &PORT);
         let workers = reader.require(&WORKER_NODES, addresses);
         let startup_timeout = reader.require(&WORKER_STARTUP_TIMEOUT, env::duration);
         let api_key = reader.optional(&API_KEY, env::secret);
         let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
         reader.finish(|| {
             Some(Self {
-                port: port?,
+                listen: listen?,
                 workers: workers?,
                 startup_timeout: startup_timeout?,
                 api_key,
@@ -90,14 +92,14 @@ impl Config {
     }
 }
 
-/// Reads `PORT` alone, for the health check.
+/// Reads `BIND_ADDRESS` and `PORT` alone, for the health check.
 ///
 /// # Errors
-/// When it is no port.
-pub fn port(env: &dyn Env) -> Result<u16, Mistakes> {
+/// When they cannot be used.
+pub fn listen(env: &dyn Env) -> Result<Endpoint, Mistakes> {
     let mut reader = Reader::new(env);
-    let port = reader.require(&PORT, env::parsed);
-    reader.finish(|| port)
+    let listen = Endpoint::read(&mut reader, &PORT);
+    reader.finish(|| listen)
 }
 
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
@@ -140,7 +142,7 @@ mod tests {
     fn defaults_are_those_of_the_contract() {
         let env = BTreeMap::from([("WORKER_NODES".to_owned(), "a:1, http://b:2".to_owned())]);
         let config = Config::read(&env).expect("all else has a default");
-        assert_eq!((config.port, config.startup_timeout), (8080, Duration::from_mins(1)));
+        assert_eq!((config.listen.port, config.startup_timeout), (8080, Duration::from_mins(1)));
         assert_eq!(config.workers.iter().map(Address::to_string).collect::<Vec<_>>(), ["a:1", "b:2"]);
         assert!(config.api_key.is_none());
     }

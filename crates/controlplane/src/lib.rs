@@ -18,11 +18,7 @@ pub mod store;
 pub mod text;
 pub mod worker_client;
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use service::lifecycle::{Lifecycle, Outcome};
@@ -34,19 +30,6 @@ use crate::{
 
 /// How long tasks may take to end once they have been told to drop everything.
 const LAST: Duration = Duration::from_secs(5);
-
-/// Listens on every address of this machine.
-///
-/// # Errors
-/// When the port is taken or not allowed.
-pub async fn bind(port: u16) -> anyhow::Result<TcpListener> {
-    // On Linux the IPv6 socket takes IPv4 too; some machines have no IPv6 at all.
-    let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
-    };
-    listener.with_context(|| format!("cannot listen on port {port}"))
-}
 
 /// Serves on `listener` until `lifecycle` is stopped and its tasks have ended.
 ///

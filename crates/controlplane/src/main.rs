@@ -33,11 +33,12 @@ async fn serve() -> anyhow::Result<Outcome> {
     telemetry::start(&config.telemetry);
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("cannot watch for signals")?;
-    let listener = controlplane::bind(config.port).await?;
+    let port = config.listen.port;
+    let listener = config.listen.bind().await.with_context(|| format!("cannot listen on port {port}"))?;
     controlplane::run(config, listener, lifecycle).await
 }
 
 async fn check() -> anyhow::Result<Outcome> {
-    healthcheck::ask(config::port(&ProcessEnv)?).await?;
+    healthcheck::ask(config::listen(&ProcessEnv)?.from_here()).await?;
     Ok(Outcome::Clean)
 }

@@ -3,6 +3,7 @@
 //! - [`mod@env`] – reads settings and reports every mistake at once
 //! - [`cli`] – `--help` that lists every setting, `--version`, `healthcheck`
 //! - [`telemetry`] – logs
+//! - [`listen`] – where a server listens
 //! - [`lifecycle`] – one order of stopping for every task of the process
 //! - [`feed`] – the events of one job, for any number of listeners
 //! - [`key`] – the rules for output paths
@@ -12,6 +13,7 @@ pub mod env;
 pub mod feed;
 pub mod key;
 pub mod lifecycle;
+pub mod listen;
 pub mod telemetry;
 
 /// Version of both binaries.

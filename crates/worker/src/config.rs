@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use service::{
     env::{self, Env, Mistakes, Reader, Setting},
+    listen::{self, Endpoint},
     telemetry,
 };
 
@@ -35,6 +36,11 @@ const DISABLE_AUTO_SHUTDOWN: Setting = Setting {
     name: "DISABLE_AUTO_SHUTDOWN",
     default: Some("false"),
     help: "true or 1: keep running; otherwise the worker exits 0 one second after its last job",
+};
+const FIRST_JOB_TIMEOUT: Setting = Setting {
+    name: "FIRST_JOB_TIMEOUT",
+    default: None,
+    help: "exit 0 as well when no job has come this long after the start: something else woke the machine",
 };
 const SHUTDOWN_GRACE: Setting = Setting {
     name: "SHUTDOWN_GRACE",
@@ -79,6 +85,7 @@ pub const SETTINGS: &[Setting] = &[
     telemetry::LOG_LEVEL,
     telemetry::LOG_FORMAT,
     GRPC_PORT,
+    listen::BIND_ADDRESS,
     WORKER_ID,
     MAX_CONCURRENT_JOBS,
     WORK_DIR,
@@ -87,6 +94,7 @@ pub const SETTINGS: &[Setting] = &[
     S3_REGION,
     LOCAL_STORAGE_DIR,
     DISABLE_AUTO_SHUTDOWN,
+    FIRST_JOB_TIMEOUT,
     SHUTDOWN_GRACE,
     INPUT_DIR,
     INPUT_ALLOW_LOOPBACK,
@@ -115,8 +123,8 @@ pub struct Storage {
 pub struct Config {
     /// What to log.
     pub telemetry: telemetry::Config,
-    /// Port of the gRPC server; 0 lets the system choose.
-    pub port: u16,
+    /// Where the gRPC server listens.
+    pub listen: Endpoint,
     /// Name in status and logs.
     pub worker_id: String,
     /// How many jobs run at once, at least 1.
@@ -127,6 +135,8 @@ pub struct Config {
     pub storage: Storage,
     /// Exit when idle.
     pub auto_shutdown: bool,
+    /// How long an idle exit waits for a first job; `None` for ever.
+    pub first_job_timeout: Option<Duration>,
     /// How long jobs may go on after a stop was asked for.
     pub shutdown_grace: Duration,
     /// What inputs may be.
@@ -149,12 +159,13 @@ impl Config {
     pub fn read(env: &dyn Env) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(env);
         let telemetry = telemetry::Config::read(&mut reader);
-        let port = reader.require(&GRPC_PORT, env::parsed);
+        let listen = Endpoint::read(&mut reader, &GRPC_PORT);
         let worker_id = reader.require(&WORKER_ID, env::text);
         let max_jobs = reader.require(&MAX_CONCURRENT_JOBS, max_jobs);
         let work_dir = reader.require(&WORK_DIR, absolute);
         let storage = storage(&mut reader);
         let keep_running = reader.require(&DISABLE_AUTO_SHUTDOWN, env::flag);
+        let first_job_timeout = reader.optional(&FIRST_JOB_TIMEOUT, env::duration);
         let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
         let input = input(&mut reader);
         let stall = reader.require(&STALL_TIMEOUT, env::duration);
@@ -165,12 +176,13 @@ impl Config {
         reader.finish(|| {
             Some(Self {
                 telemetry: telemetry?,
-                port: port?,
+                listen: listen?,
                 worker_id: worker_id?,
                 max_jobs: max_jobs?,
                 work_dir: work_dir?,
                 storage: storage?,
                 auto_shutdown: !keep_running?,
+                first_job_timeout,
                 shutdown_grace: shutdown_grace?,
                 input: input?,
                 limits: encoder::Limits { stall: stall?, total: total? },
@@ -180,6 +192,16 @@ impl Config {
             })
         })
     }
+}
+
+/// Reads where the server listens, and nothing else, for the health check.
+///
+/// # Errors
+/// When that cannot be used.
+pub fn listen(env: &dyn Env) -> Result<Endpoint, Mistakes> {
+    let mut reader = Reader::new(env);
+    let listen = Endpoint::read(&mut reader, &GRPC_PORT);
+    reader.finish(|| listen)
 }
 
 /// The wire has a signed 32-bit number.
@@ -261,7 +283,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_contract() {
         let config = read(&[("S3_BUCKET", "media")]).expect("enough");
-        assert_eq!((config.port, config.max_jobs, config.worker_id.as_str()), (50051, 2, "worker-1"));
+        assert_eq!((config.listen.port, config.max_jobs, config.worker_id.as_str()), (50051, 2, "worker-1"));
         assert_eq!(config.work_dir, PathBuf::from("/tmp/ffmpeg-jobs"));
         assert!(config.auto_shutdown);
         assert_eq!(config.limits.stall, Duration::from_mins(2));

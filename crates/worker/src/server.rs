@@ -88,7 +88,8 @@ impl Worker {
             }
         });
         if self.config.auto_shutdown {
-            lifecycle.spawn("idle", shutdown::stop_when_idle(lifecycle.clone(), registry));
+            lifecycle
+                .spawn("idle", shutdown::stop_when_idle(lifecycle.clone(), registry, self.config.first_job_timeout));
         }
         lifecycle.spawn("sweep", self.sweep());
         tracing::info!(%address, worker.id = self.config.worker_id, version = service::VERSION, "worker is ready");

@@ -16,11 +16,21 @@ const CLEAN_UP: Duration = Duration::from_secs(15);
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Stops the process once it is idle.
-pub(crate) async fn stop_when_idle(lifecycle: Lifecycle, registry: Registry) {
+pub(crate) async fn stop_when_idle(lifecycle: Lifecycle, registry: Registry, first_job: Option<Duration>) {
+    let unused = async {
+        match first_job {
+            Some(limit) => registry.unused(limit).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = lifecycle.stopping() => {}
         () = registry.idle(IDLE_PAUSE) => {
             tracing::info!("no job for a second, stopping");
+            lifecycle.stop();
+        }
+        () = unused => {
+            tracing::info!("no job since the start, stopping");
             lifecycle.stop();
         }
     }

@@ -168,9 +168,8 @@ async fn http_2_is_spoken_without_tls() {
 #[tokio::test]
 async fn the_health_check_tells_up_from_down() {
     let plane = plane().await;
-    let port = plane.address.port();
-    controlplane::healthcheck::ask(port).await.expect("it is up");
-    assert!(controlplane::healthcheck::ask(nobody().await.port()).await.is_err());
+    controlplane::healthcheck::ask(plane.address).await.expect("it is up");
+    assert!(controlplane::healthcheck::ask(nobody().await).await.is_err());
     let client = Client::builder().no_proxy().build().expect("a client");
     let answer = client.head(format!("http://{}/health", plane.address)).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

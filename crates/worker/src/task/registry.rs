@@ -169,6 +169,15 @@ impl Registry {
         }
     }
 
+    /// Waits until no job has come for `limit`; from then on none is taken. Never ends once one has come.
+    pub(crate) async fn unused(&self, limit: Duration) {
+        let mut load = self.shared.load.subscribe();
+        let came = load.wait_for(|load| *load != Load::default());
+        if tokio::time::timeout(limit, came).await.is_ok() || !self.close_if_still(Load::default()) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn close_if_still(&self, idle: Load) -> bool {
         let mut jobs = self.jobs();
         // Admission changes the load under this lock.
@@ -238,6 +247,16 @@ mod tests {
     async fn a_worker_without_a_job_yet_is_not_idle() {
         let registry = Registry::new(1);
         assert!(tokio::time::timeout(Duration::from_hours(1), registry.idle(PAUSE)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_nobody_uses_can_give_up() {
+        let registry = Registry::new(1);
+        registry.unused(PAUSE).await;
+        assert_eq!(admit(&registry, "a").expect_err("too late"), Refusal::Stopping);
+        let registry = Registry::new(1);
+        let _slot = admit(&registry, "a").expect("free");
+        assert!(tokio::time::timeout(PAUSE * 100, registry.unused(PAUSE)).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
