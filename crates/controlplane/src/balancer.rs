@@ -68,6 +68,13 @@ impl Balancer {
         Self { workers, rotation: rotation::Rotation::default(), startup_timeout, stagger, metrics }
     }
 
+    /// How many workers there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
     /// The workers that have room, best first, each at most once.
     #[must_use]
     pub fn candidates(&self) -> Candidates<'_> {

@@ -73,6 +73,9 @@ pub enum Error {
     /// The request can run nowhere.
     #[error("refuses the request: {0}")]
     Refused(String),
+    /// The request cannot run there, for want of a storage or an input folder; another worker may have it.
+    #[error("is not set up for the request: {0}")]
+    NotSetUp(String),
     /// Anything else.
     #[error("answers {code:?}: {message}")]
     Failed {
@@ -237,7 +240,8 @@ impl From<Status> for Error {
         let message = text::clean(status.message());
         match status.code() {
             Code::ResourceExhausted | Code::Unavailable => Self::Unavailable(message),
-            Code::InvalidArgument | Code::FailedPrecondition => Self::Refused(message),
+            Code::InvalidArgument => Self::Refused(message),
+            Code::FailedPrecondition => Self::NotSetUp(message),
             code => Self::Failed { code, message },
         }
     }

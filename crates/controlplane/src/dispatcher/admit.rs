@@ -54,6 +54,7 @@ impl Shared {
 
     async fn place(&self, id: JobId, spec: &JobSpec) -> Result<Admitted, SubmitError> {
         let mut candidates = self.balancer.candidates();
+        let mut not_set_up = Vec::new();
         while let Some(candidate) = candidates.next().await {
             // Between its answer and this call, another request may have taken the worker's last slot.
             match candidate.connection.submit(id, spec, self.limits.admission).await {
@@ -64,6 +65,9 @@ impl Shared {
                 }
                 Err(error) => {
                     self.metrics.attempt(Attempt::Rejected);
+                    if let worker_client::Error::NotSetUp(reason) = &error {
+                        not_set_up.push(reason.clone());
+                    }
                     tracing::info!(
                         job.id = %id, worker.address = %candidate.address, error = error.chain(),
                         "worker did not take the job"
@@ -71,6 +75,10 @@ impl Shared {
                 }
             }
         }
-        Err(SubmitError::NoWorker)
+        // Waiting helps only while some worker did not say that.
+        match not_set_up.pop() {
+            Some(reason) if not_set_up.len() + 1 == self.balancer.len() => Err(SubmitError::Refused(reason)),
+            Some(_) | None => Err(SubmitError::NoWorker),
+        }
     }
 }

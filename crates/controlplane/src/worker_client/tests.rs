@@ -26,7 +26,7 @@ fn each_status_has_a_report(#[case] status: i32, #[case] report: Result<Report, 
 #[case(Status::resource_exhausted("full"), "takes no job now: full")]
 #[case(Status::unavailable("stopping"), "takes no job now: stopping")]
 #[case(Status::invalid_argument("preset"), "refuses the request: preset")]
-#[case(Status::failed_precondition("no s3"), "refuses the request: no s3")]
+#[case(Status::failed_precondition("no s3"), "is not set up for the request: no s3")]
 #[case(Status::internal("oops"), "answers Internal: oops")]
 fn each_code_has_a_meaning(#[case] status: Status, #[case] message: &str) {
     assert_eq!(Error::from(status).to_string(), message);

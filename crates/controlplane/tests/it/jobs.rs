@@ -57,17 +57,27 @@ async fn a_failure_is_told_in_the_workers_words() {
 
 #[tokio::test]
 async fn a_worker_may_refuse_the_request_for_good() {
-    for refusal in [tonic::Status::invalid_argument("no such codec"), tonic::Status::failed_precondition("no s3 here")]
-    {
-        let message = refusal.message().to_owned();
-        let worker = Stub::with_slots(1).await;
-        let other = Stub::with_slots(1).await;
-        let plane = Plane::over(&[worker.address, other.address]).await;
-        worker.change(|manners| manners.refusal = Some(refusal));
-        let (status, body) = plane.post(&good_job()).await;
-        assert_eq!((status, &body), (StatusCode::BAD_REQUEST, &json!({"error": message})));
-        assert_eq!(other.probes(), 0, "the next worker would refuse it too");
-    }
+    let worker = Stub::with_slots(1).await;
+    let other = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address, other.address]).await;
+    worker.change(|manners| manners.refusal = Some(tonic::Status::invalid_argument("no such codec")));
+    let (status, body) = plane.post(&good_job()).await;
+    assert_eq!((status, &body), (StatusCode::BAD_REQUEST, &json!({"error": "no such codec"})));
+    assert_eq!(other.probes(), 0, "the next worker would refuse it too");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_set_up_for_a_job_leaves_it_to_the_next() {
+    let refusal = || Some(tonic::Status::failed_precondition("no s3 here"));
+    let (first, second) = (Stub::with_slots(1).await, Stub::with_slots(1).await);
+    let plane = Plane::over(&[first.address, second.address]).await;
+    first.change(|manners| manners.refusal = refusal());
+    plane.accepted().await;
+    // The one that could take it is full now: that may change.
+    assert_eq!(plane.post(&good_job()).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let plane = Plane::over(&[first.address]).await;
+    let (status, body) = plane.post(&good_job()).await;
+    assert_eq!((status, body), (StatusCode::BAD_REQUEST, json!({"error": "no s3 here"})));
 }
 
 #[tokio::test]
