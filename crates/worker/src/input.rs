@@ -1,7 +1,7 @@
 //! A job's input: from the URL that a client sent to options that let ffmpeg read that and nothing else.
 //!
 //! - the scheme is http, https, s3, or file inside `INPUT_DIR`
-//! - network connections go through a [`guard`] that refuses loopback, link-local and metadata addresses, after every
+//! - network connections go through a guard that refuses loopback, link-local and metadata addresses, after every
 //!   redirect and for every URL in a playlist
 //! - ffmpeg may use only the protocols that the scheme needs and only demuxers that open no other files
 
@@ -204,7 +204,7 @@ impl Source {
     pub(crate) fn cause(&self, said: &str) -> String {
         match self.guard.as_ref().and_then(Guard::trouble) {
             Some(trouble) => trouble.to_string(),
-            None if self.guard.as_ref().is_some_and(Guard::ignores_ranges) => {
+            None if said.contains("Input/output error") && self.guard.as_ref().is_some_and(Guard::ignores_ranges) => {
                 format!(
                     "{} (the server ignores range requests, which a file with its index at the end needs)",
                     self.redact(said)
@@ -214,9 +214,10 @@ impl Source {
         }
     }
 
-    /// True when the guard refused a connection: whatever the program made of that, the input is not allowed.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.guard.as_ref().and_then(Guard::trouble).is_some_and(|trouble| trouble.is_refusal())
+    /// Why a part of the input was refused or could not be read: whatever the program made of the rest, it is not the
+    /// input that was meant.
+    pub(crate) fn unread(&self) -> Option<String> {
+        self.guard.as_ref().and_then(Guard::unread).map(|trouble| trouble.to_string())
     }
 
     fn redact(&self, said: &str) -> String {

@@ -1,7 +1,7 @@
 //! The worker: takes jobs over gRPC, runs ffmpeg, proves the result whole, publishes it, and exits when idle.
 //!
-//! The way of a job: [`grpc`] decodes the request, [`task`] checks and admits it and runs it through [`input`]
-//! (what may be read), [`encoder`] (ffmpeg), [`validator`] (is it whole?) and [`uploader`] (publish).
+//! The way of a job: `grpc` decodes the request, `task` checks and admits it and runs it through [`input`] (what may be
+//! read), [`encoder`] (ffmpeg), [`validator`] (is it whole?) and `uploader` (publish).
 
 pub mod config;
 pub mod encoder;

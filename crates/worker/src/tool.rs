@@ -32,8 +32,8 @@ pub(crate) use tail::Tail;
 
 mod tail;
 
-/// How long a process has to end after TERM before it is killed.
-const TERM_GRACE: Duration = Duration::from_secs(2);
+/// How long a process has to end after TERM before it is killed. What it would still write is thrown away.
+const TERM_GRACE: Duration = Duration::from_millis(500);
 
 /// How long pipes may stay open after the process has ended: something outside its group may hold them.
 const DRAIN: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Proves an output whole before it is published.
 //!
-//! Four questions, cheapest first: are the files there ([`layout`]), do the playlists keep their rules ([`hls`],
-//! [`dash`]), are the streams what the preset and the source promise ([`probe`], [`expectation`], [`comparison`]), and
-//! can they be decoded ([`decode`])? The answer is a [`Report`] of findings; an [`Error`] means that the question
+//! Four questions, cheapest first: are the files there (`layout`), do the playlists keep their rules (`hls`,
+//! `dash`), are the streams what the preset and the source promise (`probe`, `expectation`, `comparison`), and
+//! can they be decoded (`decode`)? The answer is a `Report` of findings; an `Error` means that the question
 //! could not be asked. The output is not trusted: ffmpeg and ffprobe open local files only, and a playlist may name
 //! nothing outside its folder.
 
