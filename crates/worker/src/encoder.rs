@@ -113,7 +113,7 @@ pub(crate) async fn encode(
     let watchdog = Watchdog { limits, activity: &activity, directory: order.directory };
     let (ended, tail) = run(&ffmpeg, on_output, watchdog.give_up(cancel)).await?;
     match ended {
-        Ended::Exited(status) if status.success() => {}
+        Ended::Exited(status) if status.success() => broke_off(&tail, order.input)?,
         Ended::Exited(status) => return Err(failure(status, &tail)),
         Ended::Stopped(reason) => return Err(reason),
     }
@@ -135,6 +135,23 @@ fn failure(status: ExitStatus, tail: &Tail) -> Error {
     }
     // The exit status says nothing: its meaning differs between ffmpeg's versions.
     Error::Failed(tail.cause().map_or_else(|| format!("ffmpeg ended with {status}"), ToOwned::to_owned))
+}
+
+/// Where a server stops in the middle, ffmpeg finishes what it has and calls that a success.
+fn broke_off(tail: &Tail, input: &Input) -> Result<(), Error> {
+    let operand = input.args.last().and_then(|operand| operand.to_str()).filter(|_| input.proxy.is_some());
+    let Some(operand) = operand else { return Ok(()) };
+    let error = |line: &str| {
+        let after = line.strip_prefix(operand).and_then(|rest| rest.strip_prefix(": "));
+        // Since 6.0 ffmpeg says it in other words.
+        let after = after.or_else(|| Some(line.split_once("Error during demuxing: ")?.1));
+        // What is wrong with the bytes that did come is for the decoder and the validator to judge.
+        after.filter(|error| !error.starts_with("Invalid data")).map(ToOwned::to_owned)
+    };
+    match tail.lines().find_map(error) {
+        Some(error) => Err(Error::Failed(format!("input_url: broke off: {error}"))),
+        None => Ok(()),
+    }
 }
 
 /// When ffmpeg last came further.

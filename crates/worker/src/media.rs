@@ -120,7 +120,7 @@ pub(crate) enum ProbeError {
     #[error("ffprobe was killed by signal {0}")]
     Killed(i32),
     /// ffprobe cannot read the file.
-    #[error("{}", .0.cause().unwrap_or("ffprobe cannot read it"))]
+    #[error("{}", why(.0))]
     Unreadable(Tail),
     /// ffprobe's answer makes no sense.
     #[error("ffprobe's answer cannot be understood")]
@@ -141,6 +141,14 @@ impl ProbeError {
             Self::Unreadable(_) | Self::Nonsense(_) | Self::TimedOut(_) => Blame::Job,
         }
     }
+}
+
+/// What ffprobe said last is often only a consequence.
+fn why(tail: &Tail) -> &str {
+    if tail.lines().any(|line| line.contains("ot on whitelist")) {
+        return "files of this kind are not read";
+    }
+    tail.cause().unwrap_or("ffprobe cannot read it")
 }
 
 /// What a program reads.

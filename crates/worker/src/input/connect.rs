@@ -20,7 +20,7 @@ pub(crate) struct Rules {
 }
 
 /// Why there is no connection. Each names the host.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// The rules forbid it.
     #[error("{host} is {why}, which inputs may not use")]

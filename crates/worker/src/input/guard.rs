@@ -6,10 +6,11 @@
 //! say. It listens on loopback on a port of its own and ends with the task.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -33,6 +34,9 @@ use super::{
     trouble::Trouble,
 };
 
+/// ffmpeg follows as many redirects in a row.
+const MAX_REDIRECTS: usize = 8;
+
 type Body = BoxBody<Bytes, hyper::Error>;
 type Connector = tower::util::BoxCloneSyncService<Uri, TokioIo<TcpStream>, connect::Error>;
 
@@ -40,7 +44,7 @@ type Connector = tower::util::BoxCloneSyncService<Uri, TokioIo<TcpStream>, conne
 #[derive(Debug)]
 pub(crate) struct Guard {
     address: SocketAddr,
-    trouble: Arc<Mutex<Option<Trouble>>>,
+    troubles: Arc<Mutex<Troubles>>,
     ignores_ranges: Arc<AtomicBool>,
     _stop: DropGuard,
 }
@@ -51,9 +55,9 @@ impl Guard {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
         let proxy = Proxy::new(rules, patience, stop.clone());
-        let (trouble, ignores_ranges) = (Arc::clone(&proxy.trouble), Arc::clone(&proxy.ignores_ranges));
+        let (troubles, ignores_ranges) = (Arc::clone(&proxy.troubles), Arc::clone(&proxy.ignores_ranges));
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve(listener, proxy)));
-        Ok(Self { address, trouble, ignores_ranges, _stop: stop.drop_guard() })
+        Ok(Self { address, troubles, ignores_ranges, _stop: stop.drop_guard() })
     }
 
     /// Where it listens.
@@ -63,12 +67,57 @@ impl Guard {
 
     /// What went wrong; a refusal before anything else, otherwise the latest.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.troubles().latest.clone()
+    }
+
+    /// Why a part of the input was never read, though ffmpeg may have gone on without it.
+    pub(crate) fn unread(&self) -> Option<Trouble> {
+        let troubles = self.troubles();
+        let refusal = troubles.latest.as_ref().filter(|trouble| trouble.is_refusal());
+        refusal.or_else(|| troubles.unread.values().next()).cloned()
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True when a server sent a whole file where a part was asked for: ffmpeg cannot seek in it.
     pub(crate) fn ignores_ranges(&self) -> bool {
         self.ignores_ranges.load(Ordering::Relaxed)
+    }
+}
+
+/// What went wrong so far.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// A refusal before anything else, otherwise the latest.
+    latest: Option<Trouble>,
+    /// What could not be read, by its URL. Another try may take it out.
+    unread: BTreeMap<String, Trouble>,
+    /// Redirects since the last answer that was none.
+    redirects: usize,
+}
+
+impl Troubles {
+    fn note(&mut self, uri: &Uri, trouble: Trouble) {
+        // A client may ask for what lies behind the end.
+        if trouble != Trouble::Status(StatusCode::RANGE_NOT_SATISFIABLE) {
+            self.unread.insert(uri.to_string(), trouble.clone());
+        }
+        if !self.latest.as_ref().is_some_and(Trouble::is_refusal) {
+            self.latest = Some(trouble);
+        }
+    }
+
+    fn answered(&mut self, uri: &Uri, status: StatusCode) {
+        self.redirects = if status.is_redirection() { self.redirects + 1 } else { 0 };
+        if status.is_client_error() || status.is_server_error() {
+            self.note(uri, Trouble::Status(status));
+        } else if self.redirects >= MAX_REDIRECTS {
+            self.note(uri, Trouble::Redirects(uri.host().unwrap_or_default().to_owned()));
+        } else {
+            self.unread.remove(&uri.to_string());
+        }
     }
 }
 
@@ -101,7 +150,7 @@ struct Proxy {
     rules: Arc<Rules>,
     client: Client<Connector, Incoming>,
     patience: Duration,
-    trouble: Arc<Mutex<Option<Trouble>>>,
+    troubles: Arc<Mutex<Troubles>>,
     ignores_ranges: Arc<AtomicBool>,
     stop: CancellationToken,
 }
@@ -120,7 +169,7 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(15))
             .build(Connector::new(connector));
-        Self { rules, client, patience, trouble: Arc::default(), ignores_ranges: Arc::default(), stop }
+        Self { rules, client, patience, troubles: Arc::default(), ignores_ranges: Arc::default(), stop }
     }
 
     /// Runs a task that ends with the proxy.
@@ -135,7 +184,7 @@ impl Proxy {
         answer.unwrap_or_else(|trouble| {
             tracing::debug!(%uri, %trouble, "input request failed");
             let status = trouble.status();
-            self.note(trouble);
+            self.troubles().note(&uri, trouble);
             empty(status)
         })
     }
@@ -157,26 +206,23 @@ impl Proxy {
         if request.uri().scheme_str() != Some("http") || request.uri().host().is_none() {
             return Err(Trouble::NotHttp);
         }
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        let uri = request.uri().clone();
+        let host = uri.host().unwrap_or_default().to_owned();
         let wanted_range = request.headers().contains_key(header::RANGE);
         for hop_by_hop in ["connection", "proxy-connection", "proxy-authorization", "keep-alive", "upgrade", "te"] {
             request.headers_mut().remove(hop_by_hop);
         }
         let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
         let answer = answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host, &error))?;
-        if answer.status().is_client_error() || answer.status().is_server_error() {
-            self.note(Trouble::Status(answer.status()));
-        } else if wanted_range && answer.status() == StatusCode::OK {
+        self.troubles().answered(&uri, answer.status());
+        if wanted_range && answer.status() == StatusCode::OK {
             self.ignores_ranges.store(true, Ordering::Relaxed);
         }
         Ok(answer.map(http_body_util::BodyExt::boxed))
     }
 
-    fn note(&self, trouble: Trouble) {
-        let mut noted = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if !noted.as_ref().is_some_and(Trouble::is_refusal) {
-            *noted = Some(trouble);
-        }
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

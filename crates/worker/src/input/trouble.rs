@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use super::connect;
 
 /// Why an input could not be read, as the guard saw it.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Trouble {
     /// No connection.
     #[error(transparent)]
@@ -21,6 +21,9 @@ pub(crate) enum Trouble {
     /// It answered with an error.
     #[error("the server answered {0}")]
     Status(StatusCode),
+    /// One redirect after the other.
+    #[error("{0} redirects too often")]
+    Redirects(String),
     /// Neither http nor https.
     #[error("only http and https can be read over the network")]
     NotHttp,
@@ -46,7 +49,7 @@ impl Trouble {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => true,
-            Self::Connect(_) | Self::NoAnswer(_) | Self::Broken(..) | Self::Status(_) => false,
+            Self::Connect(_) | Self::NoAnswer(_) | Self::Broken(..) | Self::Status(_) | Self::Redirects(_) => false,
         }
     }
 
@@ -55,7 +58,7 @@ impl Trouble {
         match self {
             Self::Connect(connect::Error::TimedOut(_)) | Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => StatusCode::FORBIDDEN,
-            Self::Connect(_) | Self::Broken(..) => StatusCode::BAD_GATEWAY,
+            Self::Connect(_) | Self::Broken(..) | Self::Redirects(_) => StatusCode::BAD_GATEWAY,
             Self::Status(status) => *status,
         }
     }

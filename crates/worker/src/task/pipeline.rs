@@ -106,8 +106,8 @@ impl Job<'_> {
         scratch: &Path,
         reporter: &mut Reporter,
     ) -> Result<PathBuf, Failure> {
-        let no_video = || Failure::encoding("input_url: has no video stream", Blame::Job);
-        let video = media.video.as_ref().ok_or_else(no_video)?;
+        let no_video = || source.unread().unwrap_or_else(|| "has no video stream".to_owned());
+        let video = media.video.as_ref().ok_or_else(|| unusable(&no_video()))?;
         let directory = scratch.join("output");
         tokio::fs::create_dir(&directory).await.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
         let order = encoder::Order {
@@ -121,9 +121,8 @@ impl Job<'_> {
         let report = |progress: Progress| reporter.progress(progress.percent(duration), &describe(progress));
         let Workshop { tools, limits, .. } = self.workshop;
         let encoded = encoder::encode(tools, &order, limits, report, self.stop).await;
-        if source.was_refused() {
-            let cause = source.cause("refused");
-            return Err(Failure::encoding(format!("input_url: {cause}"), Blame::Job));
+        if let (Ok(_) | Err(encoder::Error::Failed(_)), Some(cause)) = (&encoded, source.unread()) {
+            return Err(unusable(&cause));
         }
         encoded.map_err(|error| match error {
             encoder::Error::Cancelled => Failure::Stopped,
@@ -166,6 +165,11 @@ impl Job<'_> {
             error => Failure::upload(&error, error.blame()),
         })
     }
+}
+
+/// The input is to blame.
+fn unusable(cause: &str) -> Failure {
+    Failure::encoding(format!("input_url: {cause}"), Blame::Job)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
