@@ -8,6 +8,7 @@ mod guard;
 mod idle;
 mod interop;
 mod players;
+mod site;
 mod sources;
 mod storage;
 mod tools;
