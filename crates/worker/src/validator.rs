@@ -164,18 +164,18 @@ impl Validator {
         cancel: &CancellationToken,
     ) -> Result<(Option<Observed>, Vec<Finding>), Error> {
         let probe = probe::observe(&self.tools, track, self.timeout, cancel);
-        let samples = |length| decode::samples(track, length);
-        let (observed, decoded) = match self.level {
-            Level::Minimal => (probe.await?, None),
-            Level::Standard => {
-                let decode = self.decode(samples(expected.length()), self.timeout, cancel);
-                tokio::try_join!(probe, decode)?
+        let (observed, decoded) = match (self.level, track.single_file()) {
+            (Level::Standard, Some(file)) => {
+                let samples = decode::file_samples(file, expected.length());
+                tokio::try_join!(probe, self.decode(samples, self.timeout, cancel))?
             }
-            Level::Strict => {
+            (Level::Minimal | Level::Standard | Level::Strict, _) => {
                 let observed = probe.await?;
-                let length = observed.as_ref().ok().and_then(Observed::length).unwrap_or_default();
-                let limit = self.timeout.saturating_add(Duration::try_from_secs_f64(length).unwrap_or_default());
-                (observed, self.decode(decode::everything(track), limit, cancel).await?)
+                let decoded = match &observed {
+                    Ok(observed) => self.decode_observed(track, observed, cancel).await?,
+                    Err(_) => None,
+                };
+                (observed, decoded)
             }
         };
         let (observed, unreadable) = match observed {
@@ -184,6 +184,23 @@ impl Validator {
         };
         let findings = unreadable.into_iter().chain(decoded).map(|finding| finding.about(&track.name)).collect();
         Ok((observed, findings))
+    }
+
+    /// Decodes what the level asks for, where the facts are needed first.
+    async fn decode_observed(
+        &self,
+        track: &Track,
+        observed: &Observed,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Finding>, Error> {
+        match self.level {
+            Level::Minimal => Ok(None),
+            Level::Standard => self.decode(decode::segment_samples(track, observed), self.timeout, cancel).await,
+            Level::Strict => {
+                let length = Duration::try_from_secs_f64(observed.length().unwrap_or_default()).unwrap_or_default();
+                self.decode(decode::everything(track), self.timeout.saturating_add(length), cancel).await
+            }
+        }
     }
 
     async fn decode(

@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, give_up,
     layout::Track,
-    probe,
+    probe::{self, Observed},
     report::{Code, Finding},
+    timeline::Streams,
 };
-use crate::tool::{self, Ended, Invocation, Tail, Tools};
+use crate::tool::{self, Ended, Invocation, Tools};
 
-/// Length of a sample.
-const SAMPLE_SECONDS: f64 = 1.0;
+/// Length of a sample, in seconds.
+const SAMPLE_SECONDS: &str = "1";
 
 /// A single file up to this length is decoded whole: seeking to a sample decodes from the key frame before it, so that
 /// three samples would cost more.
@@ -27,65 +28,60 @@ const WHOLE_BELOW_SECONDS: f64 = 10.0;
 /// The kernel takes 128 KiB in one argument. Longer lists of segments are split over several inputs.
 const MAX_OPERAND: usize = 100 * 1024;
 
-/// The arguments that open one input.
-pub(super) type Input = Vec<OsString>;
-
-/// A second from the start, the middle and the end. `length` is what a single file is thought to last.
-pub(super) fn samples(track: &Track, length: Option<f64>) -> Vec<Input> {
-    match track.pieces.as_slice() {
-        [file] if track.init.is_none() => file_samples(file, length),
-        pieces => {
-            let last = pieces.len().saturating_sub(1);
-            let mut numbers = vec![0, last / 2, last];
-            numbers.dedup();
-            let sample = |number: usize| {
-                let piece = pieces.get(number)?;
-                Some(limited(&[], probe::input(track.init.as_deref(), &[piece])))
-            };
-            numbers.into_iter().filter_map(sample).collect()
-        }
-    }
+/// One thing to decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Input {
+    /// The arguments that open it.
+    args: Vec<OsString>,
+    /// What to decode of it. ffmpeg fails on a stream that a segment names and has nothing of.
+    streams: Streams,
 }
 
-fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
-    let open = || probe::input(None, &[file]);
+/// A second from the start, the middle and the end of a single file. `length` is what it is thought to last.
+pub(super) fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
+    let sample = |seek: &[&str], limit: &[&str]| {
+        let options = seek.iter().chain(limit).map(OsString::from);
+        Input { args: options.chain(probe::input(None, &[file])).collect(), streams: Streams::ALL }
+    };
+    let limit = &["-t", SAMPLE_SECONDS];
+    // The end is sought from the file's own end, and read to it: nothing is read beyond.
+    let end = format!("-{SAMPLE_SECONDS}");
+    let end = || sample(&["-sseof", &end], &[]);
     match length {
-        Some(length) if length <= WHOLE_BELOW_SECONDS => vec![open()],
-        Some(length) => {
-            vec![limited(&[], open()), limited(&["-ss", &format!("{:.3}", length / 2.0)], open()), from_end(open())]
-        }
-        None => vec![limited(&[], open()), from_end(open())],
+        Some(length) if length <= WHOLE_BELOW_SECONDS => vec![sample(&[], &[])],
+        Some(length) => vec![sample(&[], limit), sample(&["-ss", &format!("{:.3}", length / 2.0)], limit), end()],
+        None => vec![sample(&[], limit), end()],
     }
 }
 
-fn limited(seek: &[&str], input: Input) -> Input {
-    let mut args: Input = seek.iter().map(Into::into).collect();
-    args.extend(["-t".into(), SAMPLE_SECONDS.to_string().into()]);
-    args.extend(input);
-    args
-}
-
-/// From a second before the file's own end: no promised length is needed, and nothing is read beyond it.
-fn from_end(input: Input) -> Input {
-    ["-sseof".into(), format!("-{SAMPLE_SECONDS}").into()].into_iter().chain(input).collect()
+/// The first second of the first, the middle and the last segment.
+pub(super) fn segment_samples(track: &Track, observed: &Observed) -> Vec<Input> {
+    let last = track.pieces.len().saturating_sub(1);
+    let mut places = vec![(0, observed.first), (last / 2, observed.first.common(observed.last)), (last, observed.last)];
+    places.dedup_by_key(|(number, _)| *number);
+    let sample = |(number, streams): (usize, Streams)| {
+        let options = ["-t", SAMPLE_SECONDS].map(OsString::from);
+        let piece = probe::input(track.init.as_deref(), &[track.pieces.get(number)?]);
+        Some(Input { args: options.into_iter().chain(piece).collect(), streams })
+    };
+    places.into_iter().filter_map(sample).collect()
 }
 
 /// Every piece, as one stream.
 pub(super) fn everything(track: &Track) -> Vec<Input> {
     let init = track.init.as_deref();
-    let mut inputs = Vec::new();
-    let (mut group, mut size) = (Vec::new(), 0);
+    let (mut groups, mut size) = (vec![Vec::new()], 0);
     for piece in &track.pieces {
         let length = piece.as_os_str().as_bytes().len() + "|file:".len();
         if size + length > MAX_OPERAND {
-            inputs.push(probe::input(init, &group));
-            (group, size) = (Vec::new(), 0);
+            groups.push(Vec::new());
+            size = 0;
         }
-        group.push(piece);
         size += length;
+        groups.last_mut().expect("there is one from the start").push(piece.as_path());
     }
-    inputs.push(probe::input(init, &group));
-    inputs
+    let input = |group: &Vec<&Path>| Input { args: probe::input(init, group), streams: Streams::ALL };
+    groups.iter().map(input).collect()
 }
 
 /// Decodes the inputs. The first thing that ffmpeg complains about is a finding.
@@ -102,7 +98,7 @@ pub(super) async fn run(
     let (ended, tail) = tool::run(&ffmpeg, |_| (), give_up(limit, cancel)).await.map_err(Error::Start)?;
     match ended {
         Ended::Stopped(error) => Err(error),
-        Ended::Exited(status) => match (status.signal(), complaint(&tail)) {
+        Ended::Exited(status) => match (status.signal(), complaint(tail.lines())) {
             (Some(signal), _) => Err(Error::Killed { program: "ffmpeg", signal }),
             (None, Some(line)) => Ok(Some(Finding::error(Code::DecodeError, line))),
             (None, None) if status.success() => Ok(None),
@@ -113,20 +109,65 @@ pub(super) async fn run(
 
 fn arguments(inputs: &[Input]) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-v", "error", "-nostdin", "-xerror"].map(Into::into).into();
-    args.extend(inputs.iter().flatten().cloned());
-    for number in 0..inputs.len() {
-        // Usable ones: a stream may have nothing in this segment, because it starts later or has ended.
-        let (video, audio) = (format!("{number}:v:u?"), format!("{number}:a:u?"));
-        args.extend(["-map".into(), video.into(), "-map".into(), audio.into()]);
+    args.extend(inputs.iter().flat_map(|input| input.args.iter().cloned()));
+    for (number, Input { streams, .. }) in inputs.iter().enumerate() {
+        for (kind, _) in [("v", streams.video), ("a", streams.audio)].into_iter().filter(|(_, has)| *has) {
+            args.extend(["-map".into(), format!("{number}:{kind}?").into()]);
+        }
     }
-    // Frames keep their times: none is made or dropped, and none is rounded onto another.
-    args.extend(["-fps_mode", "passthrough", "-enc_time_base:v", "-1", "-f", "null", "-"].map(Into::into));
+    // Frames keep their times: none is made or dropped.
+    args.extend(["-fps_mode", "passthrough", "-f", "null", "-"].map(Into::into));
     args
 }
 
 /// The last line that is about the output, without the address that ffmpeg prints. What the muxer says of the times of
 /// frames that it throws away is not.
-fn complaint(tail: &Tail) -> Option<String> {
-    let line = tail.lines().rfind(|line| !line.starts_with("[null @"))?;
+fn complaint<'a>(mut lines: impl DoubleEndedIterator<Item = &'a str>) -> Option<String> {
+    let line = lines.rfind(|line| !line.starts_with("[null @"))?;
     Some(line.rsplit_once("] ").map_or(line, |(_, text)| text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::validator::layout::Carries;
+
+    fn line(inputs: &[Input]) -> String {
+        arguments(inputs).into_iter().map(|arg| arg.into_string().expect("text")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[rstest]
+    #[case::short(Some(5.28), "file:a.mp4 -map 0:v? -map 0:a? -fps")]
+    #[case::long(
+        Some(60.0),
+        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -ss 30.000 -t 1 -protocol_whitelist \
+        file,concat -i file:a.mp4 -sseof -1 -protocol_whitelist file,concat -i file:a.mp4 -map 0:v?"
+    )]
+    #[case::unknown(None, "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -sseof -1 -protocol_whitelist")]
+    fn a_file_is_sampled_at_three_places(#[case] length: Option<f64>, #[case] expected: &str) {
+        let line = line(&file_samples(Path::new("a.mp4"), length));
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn many_segments_are_split_over_inputs_that_the_kernel_takes() {
+        let pieces: Vec<_> = (0..10_000).map(|number| PathBuf::from(format!("/work/segment_{number:05}.ts"))).collect();
+        let track = Track { pieces, ..Track::new(String::new(), Carries::Both, 0) };
+        let inputs = everything(&track);
+        let operands = || inputs.iter().filter_map(|input| input.args.last()?.to_str());
+        assert!(operands().all(|operand| operand.len() < 128 * 1024));
+        assert_eq!(operands().map(|operand| operand.matches("segment_").count()).sum::<usize>(), 10_000);
+    }
+
+    #[rstest]
+    #[case::decoder("[h264 @ 0x55d0] error while decoding MB 3 4", Some("error while decoding MB 3 4"))]
+    #[case::muxer("[null @ 0x55d0] Application provided invalid, non monotonically increasing dts", None)]
+    #[case::nothing("", None)]
+    fn only_what_is_about_the_output_is_a_complaint(#[case] said: &str, #[case] expected: Option<&str>) {
+        assert_eq!(complaint(said.lines()).as_deref(), expected);
+    }
 }

@@ -52,7 +52,7 @@ pub(super) struct Track {
 
 impl Track {
     /// A track without files yet.
-    fn new(name: String, carries: Carries, rendition: usize) -> Self {
+    pub(super) fn new(name: String, carries: Carries, rendition: usize) -> Self {
         Self {
             name,
             carries,
@@ -62,6 +62,14 @@ impl Track {
             declared_length: None,
             declared_size: None,
             bytes: 0,
+        }
+    }
+
+    /// Its file, if it is one that stands alone.
+    pub(super) fn single_file(&self) -> Option<&Path> {
+        match self.pieces.as_slice() {
+            [file] if self.init.is_none() => Some(file),
+            _ => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Error,
     layout::{Carries, Track},
     report::{Code, Finding},
-    timeline::{Span, Timeline},
+    timeline::{Span, Streams, Timeline},
     uri,
 };
 use crate::{
@@ -26,6 +26,10 @@ pub(super) struct Observed {
     pub(super) audio: Option<Audio>,
     /// When they run.
     pub(super) timeline: Timeline,
+    /// What has anything in the first piece.
+    pub(super) first: Streams,
+    /// What has anything in the last piece.
+    pub(super) last: Streams,
 }
 
 impl Observed {
@@ -92,9 +96,11 @@ fn judge(answer: Result<Media, ProbeError>, piece: &Path) -> Result<Result<Optio
 
 /// One track from its first and last piece.
 fn combine(track: &Track, first: Media, last: Option<Media>) -> Observed {
-    let promised_end = promised_end(track, &first);
-    let begin = spans(&first, promised_end);
-    let timeline = match last.map(|last| spans(&last, promised_end)) {
+    let promise = promise(track, &first);
+    let begin = spans(&first, promise);
+    let finish = last.map(|last| spans(&last, promise));
+    let streams = (begin.streams(), finish.unwrap_or(begin).streams());
+    let timeline = match finish {
         None => begin,
         Some(finish) => {
             // A stream that is not in the last piece has ended when that piece begins.
@@ -108,36 +114,48 @@ fn combine(track: &Track, first: Media, last: Option<Media>) -> Observed {
     // MPEG-TS starts its clock anywhere. In MP4 zero is the start of the presentation, even if nothing is there.
     let is_transport_stream = track.init.is_none() && track.declared_length.is_some();
     let timeline = if is_transport_stream { timeline.to_zero() } else { timeline };
-    Observed { video: first.video, audio: first.audio, timeline }
+    Observed { video: first.video, audio: first.audio, timeline, first: streams.0, last: streams.1 }
 }
 
-/// When a track of fragments ends, by its manifest.
-fn promised_end(track: &Track, first: &Media) -> Option<f64> {
+/// From when to when a track of fragments runs, by its first fragment and its manifest.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    start: f64,
+    end: f64,
+}
+
+fn promise(track: &Track, first: &Media) -> Option<Promise> {
     track.init.as_ref()?;
-    Some(Timeline::first_start(first).unwrap_or_default() + track.declared_length?)
+    let start = Timeline::first_start(first).unwrap_or_default();
+    Some(Promise { start, end: start + track.declared_length? })
 }
 
-/// The spans as the container tells them; a stream without a start is not there.
-fn spans(media: &Media, promised_end: Option<f64>) -> Timeline {
+/// The spans as the container tells them. A stream without a start is not there, and neither is sound without channels:
+/// a segment names it, and has nothing of it.
+fn spans(media: &Media, promise: Option<Promise>) -> Timeline {
     let span = |start: Option<f64>, length: Option<f64>| {
-        start.map(|start| Span { start, end: length.map(|length| end(start, length, promised_end)) })
+        start.map(|start| Span { start, end: length.map(|length| end(start, length, promise)) })
     };
     Timeline {
         video: media.video.as_ref().and_then(|video| span(video.start, video.duration)),
-        audio: media.audio.as_ref().and_then(|audio| span(audio.start, audio.duration)),
+        audio: media
+            .audio
+            .as_ref()
+            .filter(|audio| audio.channels != Some(0))
+            .and_then(|audio| span(audio.start, audio.duration)),
         length: media.duration,
     }
 }
 
-/// The length that ffprobe tells of a fragment alone counts from the fragment's own start, or in some versions from the
-/// start of the presentation. The reading that is nearer to the manifest's word is taken; a cut fragment is far from it
-/// in both.
-fn end(start: f64, length: f64, promised: Option<f64>) -> f64 {
-    let sum = start + length;
-    match promised {
-        Some(promised) if (length - promised).abs() < (sum - promised).abs() => length,
-        Some(_) | None => sum,
-    }
+/// The length that ffprobe tells of a fragment alone counts from the fragment's own start, from the start of the
+/// stream, or from the start of the presentation. The reading that is nearest to the manifest's word is taken; a cut
+/// fragment is far from it in all.
+fn end(start: f64, length: f64, promise: Option<Promise>) -> f64 {
+    let own = start + length;
+    let Some(Promise { start, end }) = promise else { return own };
+    let distance = |reading: &f64| (reading - end).abs();
+    let readings = [length, start + length].into_iter();
+    readings.fold(own, |best, reading| if distance(&reading) < distance(&best) { reading } else { best })
 }
 
 /// Sound with files of its own is looked at together with the best picture.
@@ -148,5 +166,26 @@ pub(super) fn lend_audio(tracks: &[Track], observed: &mut [Option<Observed>]) {
     if let Some(Some(best)) = observed.get_mut(video) {
         best.audio = lent.audio;
         best.timeline.audio = lent.timeline.audio;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::from_its_own_start(5.2, 1.0, 6.2)]
+    #[case::from_the_stream_s_start(5.2, 5.0, 6.2)]
+    #[case::from_the_presentation_s_start(5.2, 6.2, 6.2)]
+    #[case::cut(5.2, 4.2, 5.4)]
+    fn a_fragment_ends_where_one_reading_of_its_length_meets_the_manifest(
+        #[case] start: f64,
+        #[case] length: f64,
+        #[case] expected: f64,
+    ) {
+        let found = end(start, length, Some(Promise { start: 1.2, end: 6.2 }));
+        assert!((found - expected).abs() < 1e-9, "{found}");
     }
 }

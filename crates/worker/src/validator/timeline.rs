@@ -11,6 +11,15 @@ pub(super) struct Span {
     pub(super) end: Option<f64>,
 }
 
+/// Which streams there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Streams {
+    /// A picture.
+    pub(super) video: bool,
+    /// Sound.
+    pub(super) audio: bool,
+}
+
 /// When each stream runs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Timeline {
@@ -20,6 +29,16 @@ pub(super) struct Timeline {
     pub(super) audio: Option<Span>,
     /// End of the whole.
     pub(super) length: Option<f64>,
+}
+
+impl Streams {
+    /// Picture and sound.
+    pub(super) const ALL: Self = Self { video: true, audio: true };
+
+    /// What is in both.
+    pub(super) fn common(self, other: Self) -> Self {
+        Self { video: self.video && other.video, audio: self.audio && other.audio }
+    }
 }
 
 impl Span {
@@ -71,6 +90,11 @@ impl Timeline {
     pub(super) fn offsets(&self) -> Option<(f64, Option<f64>)> {
         let (video, audio) = (self.video?, self.audio?);
         Some((audio.start - video.start, audio.end.zip(video.end).map(|(audio, video)| audio - video)))
+    }
+
+    /// Which streams have anything in it.
+    pub(super) fn streams(&self) -> Streams {
+        Streams { video: self.video.is_some(), audio: self.audio.is_some() }
     }
 
     /// The end of the last stream, or else of the container.

@@ -32,7 +32,8 @@ fn good(preset: &Preset, source: &Media) -> Observed {
     video.coded = preset.renditions[0].fit.apply(video.display);
     (video.display, video.codec) = (video.coded, "h264".into());
     let audio = source.audio.clone().map(|audio| crate::media::Audio { codec: "aac".into(), ..audio });
-    Observed { video: Some(video), audio, timeline: Timeline::of(source) }
+    let timeline = Timeline::of(source);
+    Observed { video: Some(video), audio, timeline, first: timeline.streams(), last: timeline.streams() }
 }
 
 fn span(start: f64, end: f64) -> Span {
