@@ -212,12 +212,23 @@ impl Watchdog<'_> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use rstest::rstest;
+
     use super::*;
 
     const LONG: Limits = Limits { stall: Duration::from_mins(1), total: Duration::from_mins(1) };
 
     /// Runs an encode whose ffmpeg is a shell script.
     async fn encode_with(script: &str, limits: &Limits, cancel: &CancellationToken) -> Result<PathBuf, Error> {
+        encode_from(&Input { args: Vec::new(), proxy: None }, script, limits, cancel).await
+    }
+
+    async fn encode_from(
+        input: &Input,
+        script: &str,
+        limits: &Limits,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, Error> {
         let folder = tempfile::tempdir().expect("a folder");
         let ffmpeg = folder.path().join("ffmpeg");
         std::fs::write(&ffmpeg, format!("#!/bin/sh\n{script}\n")).expect("writes");
@@ -225,7 +236,7 @@ mod tests {
         let video = Video::sized(320, 180);
         let order = Order {
             preset: preset::find("480p_h264").expect("known"),
-            input: &Input { args: Vec::new(), proxy: None },
+            input,
             source: &Media::default(),
             video: &video,
             directory: folder.path(),
@@ -264,6 +275,20 @@ mod tests {
         let failed = error("kill -9 $$").await;
         let text = "ffmpeg was killed by signal 9";
         assert_eq!((failed.to_string().as_str(), failed.blame()), (text, Blame::Infrastructure));
+    }
+
+    #[rstest]
+    #[case::silence("http://h/a.ts: Connection timed out", Some("input_url: broke off: Connection timed out"))]
+    #[case::newer("[in#0/mpegts @ 0x1] Error during demuxing: I/O error", Some("input_url: broke off: I/O error"))]
+    #[case::bad_bytes("http://h/a.ts: Invalid data found when processing input", None)]
+    #[case::something_else("[h264 @ 0x1] error while decoding MB 1 1", None)]
+    #[tokio::test]
+    async fn a_success_with_half_of_the_input_is_none(#[case] said: &str, #[case] error: Option<&str>) {
+        let input = |proxy| Input { args: vec!["-i".into(), "http://h/a.ts".into()], proxy };
+        let (script, cancel) = (format!("echo '{said}' >&2"), CancellationToken::new());
+        let network = encode_from(&input(Some(([127, 0, 0, 1], 1).into())), &script, &LONG, &cancel).await;
+        assert_eq!(network.err().map(|error| error.to_string()).as_deref(), error);
+        assert!(encode_from(&input(None), &script, &LONG, &cancel).await.is_ok(), "a file does not break off");
     }
 
     #[tokio::test]

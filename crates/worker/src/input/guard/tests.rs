@@ -152,3 +152,45 @@ async fn the_proxy_ends_with_its_guard() {
         tokio::task::yield_now().await;
     }
 }
+
+fn uri(text: &'static str) -> Uri {
+    Uri::from_static(text)
+}
+
+#[test]
+fn a_part_that_was_read_in_another_try_is_not_unread() {
+    let mut troubles = Troubles::default();
+    troubles.answered(&uri("http://h/1.ts"), StatusCode::SERVICE_UNAVAILABLE);
+    troubles.answered(&uri("http://h/2.ts"), StatusCode::OK);
+    assert_eq!(troubles.unread.len(), 1);
+    troubles.answered(&uri("http://h/1.ts"), StatusCode::PARTIAL_CONTENT);
+    assert!(troubles.unread.is_empty());
+}
+
+#[test]
+fn a_range_behind_the_end_is_not_a_missing_part() {
+    let mut troubles = Troubles::default();
+    troubles.answered(&uri("http://h/a.mp4"), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert!(troubles.unread.is_empty() && troubles.latest.is_some());
+}
+
+#[test]
+fn only_many_redirects_in_a_row_are_too_many() {
+    let (mut troubles, here) = (Troubles::default(), uri("http://h/a.mp4"));
+    for _ in 1..MAX_REDIRECTS {
+        troubles.answered(&here, StatusCode::FOUND);
+    }
+    troubles.answered(&here, StatusCode::OK);
+    assert!(troubles.latest.is_none());
+    for _ in 0..MAX_REDIRECTS {
+        troubles.answered(&here, StatusCode::FOUND);
+    }
+    assert_eq!(troubles.latest, Some(Trouble::Redirects("h".to_owned())));
+}
+
+#[tokio::test]
+async fn a_refused_part_is_unread() {
+    let (server, guard) = (server(None).await, guard(Rules::default(), PATIENCE).await);
+    ask(&guard, &get(server)).await;
+    assert!(guard.unread().expect("noted").is_refusal());
+}
