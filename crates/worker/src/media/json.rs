@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Audio, FrameRate, Media, Video};
 
 /// What ffprobe is asked for (`-show_entries`).
-pub(super) const ENTRIES: &str = "format=duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
+pub(super) const ENTRIES: &str = "format=format_name,duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
     sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,nb_frames:\
     stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
 
@@ -22,6 +22,8 @@ struct Answer {
 
 #[derive(Deserialize, Default)]
 struct Format {
+    #[serde(rename = "format_name")]
+    kind: Option<String>,
     duration: Option<String>,
     bit_rate: Option<String>,
 }
@@ -63,13 +65,26 @@ pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
     let video = of_type("video").filter_map(Stream::video).reduce(larger);
     let chosen = streams.iter().find(|stream| video.as_ref().is_some_and(|video| video.index == stream.index));
     let audio = of_type("audio").find(|stream| stream.has("default")).or_else(|| of_type("audio").next());
-    Ok(Media {
+    let media = Media {
         duration: number(format.duration.as_deref()),
         bit_rate: number(format.bit_rate.as_deref()),
         video,
         has_even_frames: chosen.is_some_and(Stream::has_even_frames),
         audio: audio.map(Stream::audio),
-    })
+    };
+    let counts_from_zero = format.kind.is_some_and(|name| name.starts_with("matroska"));
+    let starts = streams.iter().filter_map(|stream| number(stream.start_time.as_deref()));
+    Ok(if counts_from_zero { without_lead(media, starts.reduce(f64::min).unwrap_or(0.0)) } else { media })
+}
+
+/// Matroska's lengths count from zero on its clock, at which nothing may start: not even the first stream.
+fn without_lead(mut media: Media, lead: f64) -> Media {
+    media.duration = media.duration.map(|length| length - lead.max(0.0)).filter(|length| *length > 0.0);
+    let whole = media.duration.unwrap_or(f64::INFINITY);
+    let cap = |length: &mut Option<f64>| *length = length.map(|length| length.min(whole));
+    media.video.iter_mut().for_each(|video| cap(&mut video.duration));
+    media.audio.iter_mut().for_each(|audio| cap(&mut audio.duration));
+    media
 }
 
 /// Of equals the first, where `max_by_key` would take the last.
@@ -226,6 +241,23 @@ mod tests {
         assert_eq!(media.video, None);
         assert_eq!(media.audio.map(|audio| audio.index), Some(2));
         assert_eq!(media.duration, Some(12.5));
+    }
+
+    #[rstest]
+    #[case::matroska("matroska,webm", Some(1.0), Some(1.0))]
+    #[case::counts_from_the_start("mov,mp4,m4a,3gp,3g2,mj2", Some(11.0), Some(11.0))]
+    fn a_clock_that_starts_late_does_not_lengthen_a_matroska_file(
+        #[case] format: &str,
+        #[case] whole: Option<f64>,
+        #[case] video: Option<f64>,
+    ) {
+        let json = format!(
+            r#"{{"streams":[{{"index":0,"codec_type":"video","width":2,"height":2,"start_time":"10.000000",
+                "tags":{{"DURATION":"00:00:11.000000000"}}}}],
+                "format":{{"format_name":"{format}","duration":"11.000000"}}}}"#
+        );
+        let media = parse(json.as_bytes()).expect("valid");
+        assert_eq!((media.duration, media.video.and_then(|video| video.duration)), (whole, video));
     }
 
     #[test]

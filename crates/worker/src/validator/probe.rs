@@ -136,8 +136,9 @@ fn spans(media: &Media, promise: Option<Promise>) -> Timeline {
     let span = |start: Option<f64>, length: Option<f64>| {
         start.map(|start| Span { start, end: length.map(|length| end(start, length, promise)) })
     };
+    let video = media.video.as_ref().and_then(|video| span(video.start, video.duration));
     Timeline {
-        video: media.video.as_ref().and_then(|video| span(video.start, video.duration)),
+        video: video.map(|video| if media.audio.is_none() { until(video, media.duration) } else { video }),
         audio: media
             .audio
             .as_ref()
@@ -145,6 +146,12 @@ fn spans(media: &Media, promise: Option<Promise>) -> Timeline {
             .and_then(|audio| span(audio.start, audio.duration)),
         length: media.duration,
     }
+}
+
+/// What is alone in its container lasts as long as that. ffprobe adds up decoding times, and where frames are rare and
+/// out of order the last of them is shown much later.
+fn until(span: Span, length: Option<f64>) -> Span {
+    Span { end: span.end.map(|end| length.map_or(end, |length| end.max(length))), ..span }
 }
 
 /// The length that ffprobe tells of a fragment alone counts from the fragment's own start, from the start of the
@@ -174,6 +181,17 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::media::{Audio, Video};
+
+    #[rstest]
+    #[case::alone(None, 3.0)]
+    #[case::with_sound(Some(Audio { index: 1, codec: "aac".into(), channels: Some(1), start: Some(0.0), duration: None }), 1.05)]
+    fn a_picture_that_is_alone_lasts_as_long_as_its_container(#[case] audio: Option<Audio>, #[case] expected: f64) {
+        let video = Video { start: Some(0.0), duration: Some(1.05), ..Video::sized(320, 180) };
+        let media = Media { video: Some(video), audio, duration: Some(3.0), ..Media::default() };
+        let end = spans(&media, None).video.and_then(|span| span.end).expect("known");
+        assert!((end - expected).abs() < 1e-9, "{end}");
+    }
 
     #[rstest]
     #[case::from_its_own_start(5.2, 1.0, 6.2)]
