@@ -14,7 +14,7 @@ use std::{
 
 use url::Url;
 
-use crate::{failure::Blame, media, uploader::S3Client};
+use crate::{failure::Blame, media, tool::confine, uploader::S3Client};
 use connect::Rules;
 use guard::Guard;
 
@@ -25,6 +25,9 @@ mod trouble;
 
 /// Longest URL in bytes.
 const MAX_URL: usize = 8 * 1024;
+
+/// Longest cause of a failure in characters.
+const MAX_CAUSE: usize = 500;
 
 /// Largest picture that is decoded: 16,384 × 8,192. A few bytes of hostile input can ask for gigabytes.
 const MAX_PIXELS: u32 = 1 << 27;
@@ -164,7 +167,8 @@ impl Source {
         let guard = Guard::start(rules, policy.patience).await?;
         // The guard speaks first when both see the same silence: it knows more.
         let silence = (policy.patience + Duration::from_secs(1)).as_micros().to_string();
-        let formats = format!("{CONTAINERS},hls");
+        // A playlist can name a URL that leads around the guard; only the kernel can stop that.
+        let formats = if confine::is_possible() { format!("{CONTAINERS},hls") } else { CONTAINERS.to_owned() };
         let mut args = options(&[
             ("-protocol_whitelist", "http,https,tcp,tls,httpproxy,crypto,data"),
             ("-format_whitelist", &formats),
@@ -221,8 +225,30 @@ impl Source {
     }
 
     fn redact(&self, said: &str) -> String {
-        said.replace(&self.operand, &self.shown)
+        let said = redact_urls(&said.replace(&self.operand, &self.shown));
+        match said.char_indices().nth(MAX_CAUSE) {
+            Some((end, _)) => format!("{}…", &said[..end]),
+            None => said,
+        }
     }
+}
+
+/// Takes the secrets out of every URL in a text: redirects and playlists lead to others than the job's own.
+fn redact_urls(text: &str) -> String {
+    let mut redacted = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("http://").into_iter().chain(rest.find("https://")).min() {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c: char| c.is_whitespace() || "'\"<>".contains(c)).unwrap_or(from.len());
+        let (token, after) = from.split_at(end);
+        // ffmpeg puts a colon behind a URL that it complains about.
+        let url = token.trim_end_matches([':', ',', '.', ')']);
+        redacted.push_str(before);
+        redacted.push_str(&Url::parse(url).map_or_else(|_| "a URL".to_owned(), |url| without_secrets(&url)));
+        redacted.push_str(&token[url.len()..]);
+        rest = after;
+    }
+    redacted + rest
 }
 
 /// A URL without user, password and query, where tokens and signatures stand.
@@ -312,5 +338,29 @@ mod tests {
         let url = Url::parse("https://user:pass@example.org/a.mp4?X-Amz-Signature=1#t").expect("a URL");
         let source = Source::network(&url, &policy(None), None).await.expect("opens");
         assert_eq!(source.cause(&format!("{url}: not found")), "https://example.org/a.mp4: not found");
+    }
+
+    #[rstest]
+    #[case("nothing to hide", "nothing to hide")]
+    #[case("http://u:p@h/a.ts?sig=1: Connection timed out", "http://h/a.ts: Connection timed out")]
+    #[case("from 'https://h/a?b#c' to \"http://i/?d\",", "from 'https://h/a' to \"http://i/\",")]
+    #[case("http://[bad?secret: no", "a URL: no")]
+    fn no_url_shows_its_secrets(#[case] said: &str, #[case] shown: &str) {
+        assert_eq!(redact_urls(said), shown);
+    }
+
+    #[tokio::test]
+    async fn a_long_cause_is_cut_after_its_secrets_are_taken_out() {
+        let url = Url::parse(&format!("https://example.org/a?{}", "s".repeat(7000))).expect("a URL");
+        let source = Source::network(&url, &policy(None), None).await.expect("opens");
+        assert_eq!(source.cause(&format!("{url}: not found")), "https://example.org/a: not found");
+        assert!(source.cause(&"ü".repeat(9000)).chars().count() <= MAX_CAUSE + 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_redaction_panic(text in "(http://|https://|[ -~ü]){0,40}") {
+            let _ = redact_urls(&text);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The worker's process: reads the settings, binds, serves, and says by its exit code how it ended.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use service::{
@@ -16,6 +16,9 @@ use worker::{
 };
 
 const ABOUT: &str = "Runs encoding jobs with ffmpeg, proves the results whole, publishes them, and exits when idle.";
+
+/// How long blocking calls may go on once everything else has ended.
+const LAST: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let action = cli::parse(cli::command("worker", ABOUT, SETTINGS));
@@ -37,9 +40,16 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve(config: Config) -> anyhow::Result<Outcome> {
+fn serve(config: Config) -> anyhow::Result<Outcome> {
     telemetry::start(&config.telemetry);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let outcome = runtime.block_on(serve_until_stopped(config));
+    // A look-up or a disk that hangs must not keep the process, and its machine, from ending.
+    runtime.shutdown_timeout(LAST);
+    outcome
+}
+
+async fn serve_until_stopped(config: Config) -> anyhow::Result<Outcome> {
     let (lifecycle, listen) = (Lifecycle::new(), config.listen);
     lifecycle.watch_signals().context("cannot handle signals")?;
     let worker = Worker::new(config, lifecycle)?;
@@ -53,7 +63,7 @@ async fn healthcheck(listen: Endpoint) -> anyhow::Result<Outcome> {
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", listen.from_here()))?
-        .timeout(std::time::Duration::from_secs(5))
+        .timeout(Duration::from_secs(5))
         .connect()
         .await
         .context("the worker does not answer")?;

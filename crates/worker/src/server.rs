@@ -18,6 +18,7 @@ use crate::{
     scratch::Scratch,
     shutdown,
     task::{Desk, Registry, Workshop},
+    tool::confine,
     uploader::{self, Local, S3, S3Client, S3Settings, Storages, Timing},
     validator::Validator,
 };
@@ -92,6 +93,11 @@ impl Worker {
                 .spawn("idle", shutdown::stop_when_idle(lifecycle.clone(), registry, self.config.first_job_timeout));
         }
         lifecycle.spawn("sweep", self.sweep());
+        if !confine::is_possible() {
+            tracing::warn!(
+                "this kernel cannot confine ffmpeg (Landlock, Linux 6.7): HLS playlists are not read as inputs"
+            );
+        }
         tracing::info!(%address, worker.id = self.config.worker_id, version = service::VERSION, "worker is ready");
         Ok(())
     }

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use landlock::RulesetCreated;
 use nix::{
     sys::{
         prctl,
@@ -30,6 +31,7 @@ use tokio::{
 
 pub(crate) use tail::Tail;
 
+pub(crate) mod confine;
 mod tail;
 
 /// How long a process has to end after TERM before it is killed. What it would still write is thrown away.
@@ -72,7 +74,7 @@ impl Invocation {
         Self { directory: Some(directory.to_owned()), ..self }
     }
 
-    /// With every HTTP and HTTPS connection through this proxy.
+    /// With every HTTP and HTTPS connection through this proxy. Without one it can connect to nothing.
     pub(crate) fn through(self, proxy: Option<SocketAddr>) -> Self {
         Self { proxy, ..self }
     }
@@ -111,7 +113,7 @@ pub(crate) async fn run<R>(
     mut stdout: impl FnMut(&[u8]),
     stop: impl Future<Output = R>,
 ) -> io::Result<(Ended<R>, Tail)> {
-    let mut process = Process::spawn(invocation.command()).map_err(|error| name(&invocation.program, &error))?;
+    let mut process = Process::spawn(invocation).map_err(|error| name(&invocation.program, &error))?;
     let mut tail = Tail::default();
     let (out, err) = (process.child.stdout.take(), process.child.stderr.take());
     let ended = {
@@ -160,9 +162,11 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(mut command: Command) -> io::Result<Self> {
+    fn spawn(invocation: &Invocation) -> io::Result<Self> {
+        let mut command = invocation.command();
+        let network = confine::to_port(invocation.proxy.map(|proxy| proxy.port()))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        die_with_parent(&mut command);
+        before_exec(&mut command, network);
         let child = command.spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a child that was not awaited has a pid");
         Ok(Self { child, group: Pid::from_raw(pid), ended: false })
@@ -193,16 +197,24 @@ impl Drop for Process {
     }
 }
 
-/// Asks the kernel to kill the child when the thread that started it dies. Worker threads live as long as the process.
+/// Has the kernel kill the child when the thread that started it dies (worker threads live as long as the process),
+/// and keep it from connecting elsewhere.
 #[expect(unsafe_code, reason = "the only way to run code between fork and exec")]
-fn die_with_parent(command: &mut Command) {
+fn before_exec(command: &mut Command, mut network: Option<RulesetCreated>) {
     let parent = Pid::this();
     let hook = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         // The parent may have died before the call above.
-        if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        if getppid() != parent {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        match network.take().map(RulesetCreated::restrict_self) {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err(_)) => Err(io::ErrorKind::PermissionDenied.into()),
+        }
     };
-    // SAFETY: the hook makes two system calls that are async-signal-safe, allocates nothing and takes no lock.
+    // SAFETY: the hook makes a few system calls that are async-signal-safe, takes no lock, and allocates only where it
+    // fails and the child ends.
     unsafe { command.pre_exec(hook) };
 }
 
@@ -295,6 +307,23 @@ mod tests {
         // CARGO is set for every test; the shell itself adds PWD, SHLVL and _.
         assert!(names.iter().all(|(name, _)| *name != "CARGO"), "{names:?}");
         assert!(names.contains(&("http_proxy", "http://127.0.0.1:3128")) && names.contains(&("PWD", "/")), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_program_reaches_its_proxy_and_nothing_else() {
+        assert!(confine::is_possible(), "these tests need Linux 6.7 or later with Landlock");
+        let listen = || std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let (proxy, other) = (listen(), listen());
+        let address = |listener: &std::net::TcpListener| listener.local_addr().expect("is bound");
+        let connect = |to| {
+            let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}", address(to).port());
+            Invocation::new(Path::new("/bin/bash"), vec!["-c".into(), script.into()])
+        };
+        for (to, through, reached) in [(&proxy, true, true), (&other, true, false), (&other, false, false)] {
+            let bash = connect(to).through(Some(address(&proxy)).filter(|_| through));
+            let (ended, _) = run(&bash, |_| (), pending::<()>()).await.expect("runs");
+            assert!(matches!(ended, Ended::Exited(status) if status.success() == reached), "{through} {reached}");
+        }
     }
 
     #[tokio::test]

@@ -35,6 +35,9 @@ pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
     }
     // Frames keep the times that they have in the source: none is doubled or dropped to fit a constant rate.
     args.add(["-fps_mode", "vfr", "-max_muxing_queue_size", "4096"]);
+    if let Some(clock) = fine_clock(order.preset.packaging, order.source, order.video) {
+        args.add(["-enc_time_base", &clock]);
+    }
     container(&mut args, order, audio.is_some());
     args.0
 }
@@ -60,6 +63,9 @@ impl Args {
 
 /// Rates that segmented outputs of unevenly spaced frames get, where the source's own grid is too fine.
 const STEADY_RATES: [u32; 3] = [30, 60, 120];
+
+/// Frame grids above this are fine clocks already.
+const MAX_COARSE_RATE: f64 = 240.0;
 
 /// One decode, one branch a rendition.
 fn filter_graph(order: &Order<'_>) -> String {
@@ -90,6 +96,17 @@ fn steady(packaging: Packaging, source: &Media, video: &Video) -> Option<FrameRa
     let standard = || *STEADY_RATES.iter().find(above_average).unwrap_or(&STEADY_RATES[STEADY_RATES.len() - 1]);
     let rate = || video.grid.filter(usable).unwrap_or_else(|| FrameRate { numerator: standard(), denominator: 1 });
     needs_steady.then(rate)
+}
+
+/// A clock whose ticks are an eighth of a frame, `None` where whole frames will do. ffmpeg's encoders count in frames, so
+/// unevenly spaced ones would be moved by up to a frame, while a container's rounding of even ones stays invisible.
+fn fine_clock(packaging: Packaging, source: &Media, video: &Video) -> Option<String> {
+    let keeps_uneven = match packaging {
+        Packaging::Mp4 => !source.has_even_frames,
+        Packaging::Hls { .. } | Packaging::Dash { .. } => false,
+    };
+    let grid = video.grid.filter(|grid| keeps_uneven && grid.per_second() <= MAX_COARSE_RATE)?;
+    Some(format!("{}/{}", grid.denominator, grid.numerator.checked_mul(8)?))
 }
 
 /// The picture's shape, whatever its even sides make of it. Pixels are square, but for DASH, where every rendition must
@@ -228,6 +245,20 @@ mod tests {
         assert_eq!(steady(hls, &uneven, &video).map(|rate| rate.to_string()).as_deref(), Some(expected));
         assert_eq!(steady(hls, &even, &video), None);
         assert_eq!(steady(Packaging::Mp4, &uneven, &video), None);
+    }
+
+    #[rstest]
+    #[case::film(Some((24000, 1001)), Some("1001/192000"))]
+    #[case::milliseconds(Some((1000, 1)), None)]
+    #[case::unknown(None, None)]
+    fn files_of_uneven_frames_get_a_fine_clock(#[case] grid: Option<(u32, u32)>, #[case] expected: Option<&str>) {
+        let grid = grid.map(|(numerator, denominator)| FrameRate { numerator, denominator });
+        let video = Video { grid, ..Video::sized(1280, 720) };
+        let (uneven, even) = (Media::default(), Media { has_even_frames: true, ..Media::default() });
+        let hls = Packaging::Hls { segment_seconds: 6, ladder: false };
+        assert_eq!(fine_clock(Packaging::Mp4, &uneven, &video).as_deref(), expected);
+        assert_eq!(fine_clock(Packaging::Mp4, &even, &video), None);
+        assert_eq!(fine_clock(hls, &uneven, &video), None);
     }
 
     #[test]

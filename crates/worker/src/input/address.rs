@@ -23,9 +23,9 @@ pub(crate) enum Forbidden {
     NotAHost,
 }
 
-/// AWS's metadata service over IPv6, Alibaba's and Azure's over IPv4.
+/// Google's metadata service over IPv6, Alibaba's and Azure's over IPv4.
 const METADATA: [IpAddr; 3] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
@@ -49,7 +49,7 @@ fn class(address: IpAddr) -> Option<Forbidden> {
     // Linux takes a connection to 0.0.0.0 or :: as one to itself.
     if address.is_loopback() || address.is_unspecified() || matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 0) {
         Some(Forbidden::Loopback)
-    } else if METADATA.contains(&address) {
+    } else if METADATA.contains(&address) || is_aws_service(address) {
         Some(Forbidden::Metadata)
     } else if link_local {
         Some(Forbidden::LinkLocal)
@@ -60,7 +60,13 @@ fn class(address: IpAddr) -> Option<Forbidden> {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to: mapped and compatible (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056).
+/// Where AWS keeps its metadata, pod identity and other link services over IPv6: `fd00:ec2::/32`.
+fn is_aws_service(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[..2] == [0xfd00, 0xec2])
+}
+
+/// The IPv4 address that an IPv6 address leads to: mapped and compatible (RFC 4291), translated (RFC 7915),
+/// NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
 fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
     let from = |high: u16, low: u16| {
@@ -69,9 +75,11 @@ fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     };
     match v6.segments() {
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => from(high, low),
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            from(high, low)
-        }
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => from(high, low),
         _ => None,
     }
 }
@@ -98,6 +106,10 @@ mod tests {
     #[case("::ffff:169.254.169.254", Forbidden::LinkLocal)]
     #[case("fe80::1", Forbidden::LinkLocal)]
     #[case("fd00:ec2::254", Forbidden::Metadata)]
+    #[case("fd00:ec2::23", Forbidden::Metadata)]
+    #[case("fd20:ce::254", Forbidden::Metadata)]
+    #[case("::ffff:0:127.0.0.1", Forbidden::Loopback)]
+    #[case("64:ff9b:1::7f00:1", Forbidden::Loopback)]
     #[case("168.63.129.16", Forbidden::Metadata)]
     #[case("224.0.0.1", Forbidden::NotAHost)]
     #[case("ff02::1", Forbidden::NotAHost)]

@@ -67,8 +67,12 @@ impl Rules {
         Err(last)
     }
 
+    fn trusts(&self, host: &str, port: u16) -> bool {
+        self.trusted.as_ref().is_some_and(|(trusted, at)| trusted == host && *at == port)
+    }
+
     fn allowed(&self, host: &str, port: u16, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Error> {
-        if self.trusted.as_ref().is_some_and(|(trusted, at)| trusted == host && *at == port) {
+        if self.trusts(host, port) {
             return Ok(found.to_vec());
         }
         let check = |address: &SocketAddr| address::check(address.ip(), self.allow_loopback);

@@ -34,6 +34,9 @@ use super::{
     trouble::Trouble,
 };
 
+/// How many missing parts are remembered.
+const MAX_UNREAD: usize = 64;
+
 /// ffmpeg follows as many redirects in a row.
 const MAX_REDIRECTS: usize = 8;
 
@@ -100,8 +103,10 @@ struct Troubles {
 
 impl Troubles {
     fn note(&mut self, uri: &Uri, trouble: Trouble) {
-        // A client may ask for what lies behind the end.
-        if trouble != Trouble::Status(StatusCode::RANGE_NOT_SATISFIABLE) {
+        // A client may ask for what lies behind the end. And one part that is missing is enough to know: a playlist may
+        // name any number.
+        let is_missing = trouble != Trouble::Status(StatusCode::RANGE_NOT_SATISFIABLE);
+        if is_missing && self.unread.len() < MAX_UNREAD {
             self.unread.insert(uri.to_string(), trouble.clone());
         }
         if !self.latest.as_ref().is_some_and(Trouble::is_refusal) {

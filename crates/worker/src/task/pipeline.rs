@@ -73,15 +73,13 @@ impl Job<'_> {
 
     async fn open(&self) -> Result<Source, Failure> {
         let Workshop { inputs, s3, .. } = self.workshop;
-        self.order
-            .storage
-            .check(&self.order.destination)
-            .await
-            .map_err(|error| Failure::encoding(&error, error.blame()))?;
+        let Order { storage, destination, location, .. } = self.order;
+        let open = async {
+            storage.check(destination).await.map_err(|error| Failure::encoding(&error, error.blame()))?;
+            Source::open(location, inputs, s3).await.map_err(|error| Failure::encoding(&error, error.blame()))
+        };
         tokio::select! {
-            source = Source::open(&self.order.location, inputs, s3) => {
-                source.map_err(|error| Failure::encoding(&error, error.blame()))
-            }
+            source = open => source,
             () = self.stop.cancelled() => Err(Failure::Stopped),
         }
     }

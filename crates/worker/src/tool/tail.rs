@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 /// How many lines are kept.
 pub(super) const MAX_LINES: usize = 20;
 
-/// How much of a line is kept, in bytes.
-const MAX_LINE: usize = 500;
+/// How much of a line is kept, in bytes. A line may quote a URL of 8 KiB, and what follows it is the cause.
+const MAX_LINE: usize = 16 * 1024;
 
 /// How ffmpeg begins lines that follow from an error told before.
 const CONSEQUENCES: &[&str] = &[
@@ -105,7 +105,7 @@ mod tests {
     fn long_lines_are_cut_and_old_lines_dropped() {
         let mut tail = Tail::default();
         for number in 0..100 {
-            tail.push(format!("{number} {}\r\n", "x".repeat(10_000)).as_bytes());
+            tail.push(format!("{number} {}\r\n", "x".repeat(20_000)).as_bytes());
         }
         assert_eq!(tail.lines().count(), MAX_LINES);
         assert!(tail.lines().next().is_some_and(|line| line.starts_with("80 ") && line.len() == MAX_LINE));
