@@ -13,8 +13,12 @@ use crate::{
     event::Published,
     job::{Change, Job, Status},
     metrics::{Attempt, Raised},
-    worker_client::{Task, Update},
+    worker_client::{Error, Task, Update},
 };
+
+/// How many questions in a row may fail before a worker is lost. One may fail because the machine was busy, and a job
+/// that has run for hours should not end with it.
+const QUESTIONS: u32 = 3;
 
 /// One job under way.
 pub(super) struct Relay {
@@ -24,6 +28,8 @@ pub(super) struct Relay {
     live: Live,
     /// True once a senseless report was logged: a worker may send millions.
     warned: bool,
+    /// Questions that failed since the worker was last heard.
+    unanswered: u32,
     _in_flight: Raised,
 }
 
@@ -31,7 +37,7 @@ pub(super) struct Relay {
 enum Ending {
     /// The worker reported the job's end.
     Reported,
-    /// The worker is gone, or does not know the job.
+    /// The worker is gone or silent, or does not know the job.
     Lost(String),
     /// A cancellation was not confirmed in time.
     Unconfirmed,
@@ -42,7 +48,7 @@ enum Ending {
 impl Relay {
     pub(super) fn new(shared: Arc<Shared>, task: Task, job: Job, live: Live) -> Self {
         let in_flight = shared.metrics.job_in_flight();
-        Self { shared, task, job, live, warned: false, _in_flight: in_flight }
+        Self { shared, task, job, live, warned: false, unanswered: 0, _in_flight: in_flight }
     }
 
     /// Runs until the job has ended. An abort of the process drops the stream, which makes the worker stop.
@@ -97,6 +103,7 @@ impl Relay {
         loop {
             match timeout(silence, self.task.next()).await {
                 Ok(Ok(Some(update))) => {
+                    self.unanswered = 0;
                     if let Some(ending) = self.apply(update).await {
                         return ending;
                     }
@@ -116,14 +123,25 @@ impl Relay {
     async fn ask(&mut self) -> Option<Ending> {
         let question = self.shared.limits.question;
         match self.task.is_running(self.job.id, question).await {
-            Ok(true) => None,
-            Err(error) => Some(Ending::Lost(error.chain())),
+            Ok(true) => {
+                self.unanswered = 0;
+                None
+            }
+            Err(error) => self.unanswered(&error),
             // Its last word may have been on the way while it answered.
             Ok(false) => match timeout(question, self.task.next()).await {
                 Ok(Ok(Some(update))) => self.apply(update).await,
                 Ok(Ok(None) | Err(_)) | Err(_) => Some(Ending::Lost("it does not know the job any more".to_owned())),
             },
         }
+    }
+
+    /// Counts a question that failed.
+    fn unanswered(&mut self, error: &Error) -> Option<Ending> {
+        self.unanswered += 1;
+        let (id, worker, questions) = (self.job.id, &self.job.worker, self.unanswered);
+        tracing::warn!(job.id = %id, worker.address = worker, questions, error = error.chain(), "worker is silent");
+        (questions >= QUESTIONS).then(|| Ending::Lost(error.chain()))
     }
 
     async fn apply(&mut self, update: Update) -> Option<Ending> {

@@ -4,8 +4,8 @@ use proto::v1::JobStatus::Processing;
 use serde_json::Value;
 
 use crate::{
-    plane::{Plane, limits, statuses},
-    stub::Stub,
+    plane::{Plane, limits, statuses, until},
+    stub::{Answers, Manners, Stub},
 };
 
 async fn error(plane: &Plane, id: &str) -> String {
@@ -53,7 +53,7 @@ async fn a_silent_worker_that_still_runs_the_job_is_left_in_peace() {
     let id = plane.accepted().await;
     let job = worker.job().await;
     // The first question came before the job; the rest are asked because nothing is said.
-    crate::plane::until(async || worker.probes() >= 4).await;
+    until(async || worker.probes() >= 4).await;
     job.complete();
     let events: Vec<Value> = plane.events(&id).await.rest().await;
     assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"));
@@ -65,10 +65,40 @@ async fn a_silent_worker_that_does_not_answer_is_lost() {
     let plane = Plane::over(&[worker.address]).await;
     let id = plane.accepted().await;
     let job = worker.job().await;
-    worker.change(|manners| manners.silent = true);
+    worker.change(|manners| manners.answers = Answers::None);
     let question = limits().question;
     assert_eq!(error(&plane, &id).await, format!("encoding failed: worker lost: no answer within {question:?}"));
     job.dropped().await;
+    assert_eq!(worker.probes(), 1 + 3, "one before the job, and three that failed");
+}
+
+#[tokio::test]
+async fn a_worker_that_answers_now_and_then_keeps_its_job() {
+    let mut worker = Stub::start(Manners { slots: 1, answers: Answers::EveryThird, ..Manners::default() }).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    // By then four have failed, never three in a row.
+    until(async || worker.probes() > 6).await;
+    job.complete();
+    let events = plane.events(&id).await.rest().await;
+    assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_reports_now_and_then_keeps_its_job() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    worker.change(|manners| manners.answers = Answers::None);
+    for question in 1..=4 {
+        until(async || worker.probes() > question).await;
+        job.say(Processing, 1.0, "encoding");
+    }
+    job.complete();
+    let events = plane.events(&id).await.rest().await;
+    assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"), "{events:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     plane::{Plane, good_job},
-    stub::{Manners, Stub, hung, nobody},
+    stub::{Answers, Manners, Stub, hung, nobody},
 };
 
 /// Far below what waiting for a hung worker would take, far above what a busy machine needs.
@@ -73,7 +73,7 @@ async fn a_stopping_or_broken_worker_is_followed_by_the_next() {
 #[tokio::test]
 async fn a_hung_worker_delays_nobody() {
     let (hung, task) = hung().await;
-    let silent = Stub::start(Manners { slots: 1, silent: true, ..Manners::default() }).await;
+    let silent = Stub::start(Manners { slots: 1, answers: Answers::None, ..Manners::default() }).await;
     let mut ready = Stub::with_slots(99).await;
     let plane = Plane::start(&[hung, silent.address, ready.address], |config| {
         config.startup_timeout = Duration::from_mins(1);

@@ -35,10 +35,20 @@ pub(crate) struct Manners {
     pub(crate) boasts: bool,
     /// Refuses every job with this.
     pub(crate) refusal: Option<Status>,
-    /// Never answers when it is asked for its status.
-    pub(crate) silent: bool,
+    /// Which questions for its status it answers.
+    pub(crate) answers: Answers,
     /// Takes a job without ever saying so.
     pub(crate) never_admits: bool,
+}
+
+/// Which questions a stub answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Answers {
+    #[default]
+    All,
+    /// The first, the fourth and so on.
+    EveryThird,
+    None,
 }
 
 type Item = Result<JobProgress, Status>;
@@ -241,9 +251,14 @@ impl WorkerService for Service {
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
-        self.0.probes.fetch_add(1, Ordering::SeqCst);
+        let before = self.0.probes.fetch_add(1, Ordering::SeqCst);
         let manners = self.manners();
-        if manners.silent {
+        let answers = match manners.answers {
+            Answers::All => true,
+            Answers::EveryThird => before.is_multiple_of(3),
+            Answers::None => false,
+        };
+        if !answers {
             std::future::pending::<()>().await;
         }
         let active: Vec<_> = self.0.active.lock().expect("no panic").iter().cloned().collect();
