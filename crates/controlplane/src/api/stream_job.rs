@@ -11,6 +11,7 @@ use axum::{
     },
 };
 use futures_util::Stream;
+use service::{feed::Subscription, lifecycle::Lifecycle};
 
 use super::{Api, Error, error::ErrorBody, job_id::JobIdPath};
 use crate::event::JobEvent;
@@ -43,21 +44,31 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
     )
 )]
 pub(super) async fn stream_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<impl IntoResponse, Error> {
-    let mut events = api.dispatcher.subscribe(id).ok_or(Error::UnknownJob)?;
+    let events = api.dispatcher.subscribe(id).ok_or(Error::UnknownJob)?;
     let listener = api.metrics.listener();
     let stream = async_stream::stream! {
         let _listener = listener;
-        loop {
-            let event = tokio::select! {
-                event = events.next() => event,
-                // An open stream would keep the server from stopping.
-                () = api.lifecycle.stopping() => None,
-            };
-            let Some(event) = event else { return };
+        for await event in until_stop(events, api.lifecycle) {
             yield Ok(Event::default().data(&event.json));
         }
     };
     Ok(respond(stream))
+}
+
+/// The events until the service stops: an open stream would keep the server from stopping.
+fn until_stop<T: Clone>(mut events: Subscription<T>, lifecycle: Lifecycle) -> impl Stream<Item = T> {
+    async_stream::stream! {
+        loop {
+            let event = tokio::select! {
+                // What is already there comes first, or a stop could hide how the job ended.
+                biased;
+                event = events.next() => event,
+                () = lifecycle.stopping() => None,
+            };
+            let Some(event) = event else { return };
+            yield event;
+        }
+    }
 }
 
 fn respond(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> impl IntoResponse {
@@ -68,6 +79,7 @@ fn respond(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'stati
 #[cfg(test)]
 mod tests {
     use futures_util::{StreamExt as _, stream};
+    use service::feed::Feed;
     use tokio::time::Instant;
 
     use super::*;
@@ -78,5 +90,27 @@ mod tests {
         let mut body = respond(stream::pending()).into_response().into_body().into_data_stream();
         let comment = body.next().await.expect("a stream without an end").expect("no error");
         assert_eq!((&comment[..], start.elapsed()), (&b":\n\n"[..], HEARTBEAT));
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_hide_how_the_job_ended() {
+        // Often enough to notice a choice that is left to chance.
+        for _ in 0..64 {
+            let (feed, lifecycle) = (Feed::new(), Lifecycle::new());
+            feed.milestone("running");
+            feed.finish("completed");
+            lifecycle.stop();
+            let events: Vec<_> = until_stop(feed.subscribe(), lifecycle).collect().await;
+            assert_eq!(events, ["running", "completed"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_stream_of_a_running_job() {
+        let (feed, lifecycle) = (Feed::new(), Lifecycle::new());
+        feed.milestone("running");
+        lifecycle.stop();
+        let events: Vec<_> = until_stop(feed.subscribe(), lifecycle).collect().await;
+        assert_eq!(events, ["running"]);
     }
 }
