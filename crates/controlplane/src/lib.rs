@@ -12,6 +12,7 @@ pub mod healthcheck;
 pub mod job;
 pub mod limits;
 pub mod metrics;
+pub mod open_files;
 pub mod recent;
 pub mod server;
 pub mod store;
@@ -47,7 +48,8 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let closing = closing(dispatcher.clone(), lifecycle.clone());
     let api_key = config.api_key.map(Arc::new);
     let router = api::router(Api { dispatcher, metrics, api_key, lifecycle: lifecycle.clone() });
-    lifecycle.spawn("server", server::serve(listener, router, lifecycle.clone(), closing));
+    let server = server::serve(listener, config.limits.connections, router, lifecycle.clone(), closing);
+    lifecycle.spawn("server", server);
     tracing::info!(server.address = %address, version = service::VERSION, "control plane is ready");
     let outcome = lifecycle.finish(config.shutdown_grace, LAST).await;
     tracing::info!(?outcome, "control plane has stopped");

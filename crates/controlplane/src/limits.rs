@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::open_files;
+
 /// How long the control plane waits for what, and for how many at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How many clients may be connected. More wait until others leave.
+    pub connections: usize,
     /// How many requests may wait for a worker at a time. More would only pile up connections.
     pub admissions: usize,
     /// For a worker to say whether it has room, before the next is asked too.
@@ -26,6 +30,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: open_files::connections(open_files::USUAL),
             admissions: 512,
             stagger: Duration::from_millis(50),
             admission: Duration::from_secs(10),

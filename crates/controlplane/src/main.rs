@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use controlplane::{config, config::Config, healthcheck};
+use controlplane::{config, config::Config, healthcheck, open_files};
 use service::{
     cli::{self, Action},
     env::ProcessEnv,
@@ -29,8 +29,12 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> anyhow::Result<Outcome> {
-    let config = Config::read(&ProcessEnv)?;
+    let mut config = Config::read(&ProcessEnv)?;
     telemetry::start(&config.telemetry);
+    match open_files::raise() {
+        Ok(limit) => config.limits.connections = open_files::connections(limit),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
+    }
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("cannot watch for signals")?;
     let port = config.listen.port;

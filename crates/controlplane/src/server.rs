@@ -22,6 +22,7 @@ use hyper_util::{
 use service::lifecycle::Lifecycle;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tower::ServiceExt as _;
@@ -35,22 +36,30 @@ const PING: Duration = Duration::from_secs(30);
 /// Pause after a failed accept: the usual cause, too many open files, does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `closing` ends, then lets open requests finish.
-pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, closing: impl Future<Output = ()>) {
+/// Serves at most so many connections at a time until `closing` ends, then lets open requests finish.
+pub async fn serve(
+    listener: TcpListener,
+    connections: usize,
+    router: Router,
+    lifecycle: Lifecycle,
+    closing: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
+    let room = Room::new(connections);
     let mut closing = pin!(closing);
     loop {
+        // Room first: a client without it waits in the kernel, where it costs no open file.
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = async { (room.take().await, listener.accept().await) } => accepted,
             () = &mut closing => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), graceful.watcher(), lifecycle.clone());
-                lifecycle.spawn("connection", connection);
+            (permit, Ok((stream, _))) => {
+                let connection = connection(stream, router.clone(), graceful.watcher());
+                lifecycle.spawn("connection", until_abort(connection, permit, lifecycle.clone()));
             }
-            Err(error) if is_of_connection(&error) => {}
-            Err(error) => {
+            (_, Err(error)) if is_of_connection(&error) => {}
+            (_, Err(error)) => {
                 tracing::error!(%error, "cannot accept connections");
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -63,7 +72,38 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, 
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher, lifecycle: Lifecycle) {
+/// Room for connections.
+struct Room {
+    permits: Arc<Semaphore>,
+    warned: AtomicBool,
+}
+
+impl Room {
+    fn new(connections: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        Self { permits, warned: AtomicBool::new(false) }
+    }
+
+    /// Waits for room for one connection. `None` never comes: nobody closes the semaphore.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        // Once, or a server that stays full would log each connection.
+        if self.permits.available_permits() == 0 && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("too many connections, new clients wait");
+        }
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+}
+
+/// Serves a connection to its end, but drops it when everything must be dropped, however young it is.
+async fn until_abort(connection: impl Future<Output = ()>, permit: Option<OwnedSemaphorePermit>, lifecycle: Lifecycle) {
+    let _permit = permit;
+    tokio::select! {
+        () = connection => {}
+        () = lifecycle.aborting() => {}
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
     // Events are small and should not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -78,13 +118,9 @@ async fn connection(stream: TcpStream, router: Router, watcher: Watcher, lifecyc
     let mut serving = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)));
     // The head's timeout begins once the protocol is known, which a silent client never lets happen.
     let first = timeout(HEAD, &mut serving).await;
-    if first.is_ok() || !asked.load(Ordering::Relaxed) {
-        return;
-    }
-    tokio::select! {
+    if first.is_err() && asked.load(Ordering::Relaxed) {
         // A client that went away is no news.
-        _ = serving => {}
-        () = lifecycle.aborting() => {}
+        let _ = serving.await;
     }
 }
 
@@ -104,27 +140,4 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    #[rstest]
-    #[case::nothing(b"")]
-    #[case::half_a_preface(b"PRI * HTTP")]
-    #[case::half_a_head(b"GET / HTTP/1.1\r\nHost: ")]
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let lifecycle = Lifecycle::new();
-        lifecycle.spawn("server", serve(listener, Router::new(), lifecycle.clone(), std::future::pending()));
-        let mut client = TcpStream::connect(address).await.expect("a connection");
-        client.write_all(sent).await.expect("a write");
-        // Nothing else can happen, so the paused clock runs ahead to the time-out.
-        let mut rest = Vec::new();
-        client.read_to_end(&mut rest).await.expect("the server closes the connection");
-        lifecycle.abort();
-    }
-}
+mod tests;

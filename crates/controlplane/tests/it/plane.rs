@@ -21,6 +21,7 @@ pub(crate) struct Plane {
 /// Waits short enough for tests.
 pub(crate) fn limits() -> Limits {
     Limits {
+        connections: 64,
         admissions: 64,
         // However busy the machine, a worker that is there answers sooner.
         stagger: PATIENCE,

@@ -1,0 +1,83 @@
+//! Clients that only cost, and what they cost.
+
+use std::{future::pending, net::SocketAddr};
+
+use axum::routing::get;
+use rstest::rstest;
+use service::lifecycle::Outcome;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::mpsc,
+    time::Instant,
+};
+
+use super::*;
+
+const LONG: Duration = Duration::from_hours(1);
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+
+/// A server that only an abort ends.
+async fn start(connections: usize, router: Router, lifecycle: &Lifecycle) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let closing = lifecycle.hard_token().cancelled_owned();
+    lifecycle.spawn("server", serve(listener, connections, router, lifecycle.clone(), closing));
+    address
+}
+
+async fn connect(address: SocketAddr, sent: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.expect("a connection");
+    client.write_all(sent).await.expect("a write");
+    client
+}
+
+#[rstest]
+#[case::nothing(b"")]
+#[case::half_a_preface(b"PRI * HTTP")]
+#[case::half_a_head(b"GET / HTTP/1.1\r\nHost: ")]
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
+    let lifecycle = Lifecycle::new();
+    let mut client = connect(start(1, Router::new(), &lifecycle).await, sent).await;
+    // Nothing else can happen, so the paused clock runs ahead to the time-out.
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.expect("the server closes the connection");
+    lifecycle.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_too_many_waits_until_another_leaves() {
+    let lifecycle = Lifecycle::new();
+    let address = start(1, Router::new().route("/", get(async || "hello")), &lifecycle).await;
+    let start = Instant::now();
+    let _idle = connect(address, b"").await;
+    let mut answer = String::new();
+    connect(address, REQUEST).await.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.ends_with("hello"), "{answer}");
+    assert!(start.elapsed() >= HEAD, "served beside the idle client");
+    lifecycle.abort();
+}
+
+#[tokio::test]
+async fn a_full_server_can_be_stopped() {
+    let lifecycle = Lifecycle::new();
+    start(0, Router::new(), &lifecycle).await;
+    lifecycle.abort();
+    assert_eq!(lifecycle.finish(LONG, LONG).await, Outcome::Clean);
+}
+
+#[tokio::test]
+async fn an_abort_drops_a_young_connection_too() {
+    let lifecycle = Lifecycle::new();
+    let (entered, mut requests) = mpsc::unbounded_channel();
+    let hang = async move || {
+        entered.send(()).expect("the test waits");
+        pending::<()>().await;
+    };
+    let _client = connect(start(1, Router::new().route("/", get(hang)), &lifecycle).await, REQUEST).await;
+    requests.recv().await.expect("a request");
+    lifecycle.abort();
+    // Less than the time that a client has for its first request.
+    assert_eq!(lifecycle.finish(LONG, HEAD / 2).await, Outcome::Clean);
+}
