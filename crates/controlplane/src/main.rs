@@ -1,6 +1,6 @@
 //! Parses, binds, runs and reports; everything else is in the library.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use controlplane::{config, config::Config, healthcheck, open_files};
@@ -10,14 +10,22 @@ use service::{
     lifecycle::{Lifecycle, Outcome},
     telemetry,
 };
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long the process waits for blocking calls (the lookup of a worker's name) once everything else has ended.
+const LAST: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
     let about = "Takes encoding jobs over REST and hands them to workers";
-    let done = match cli::parse(cli::command("controlplane", about, config::SETTINGS)) {
-        Action::Serve => serve().await,
-        Action::Healthcheck => check().await,
-    };
+    let action = cli::parse(cli::command("controlplane", about, config::SETTINGS));
+    let done = Runtime::new().context("cannot start the runtime").and_then(|runtime| {
+        run(runtime, async {
+            match action {
+                Action::Serve => serve().await,
+                Action::Healthcheck => check().await,
+            }
+        })
+    });
     match done {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
@@ -26,6 +34,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the task, then leaves. Blocking calls cannot be stopped, and one that hangs must not keep the process.
+fn run<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(task);
+    runtime.shutdown_timeout(LAST);
+    done
 }
 
 async fn serve() -> anyhow::Result<Outcome> {
@@ -45,4 +60,23 @@ async fn serve() -> anyhow::Result<Outcome> {
 async fn check() -> anyhow::Result<Outcome> {
     healthcheck::ask(config::listen(&ProcessEnv)?.from_here()).await?;
     Ok(Outcome::Clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_blocking_call_that_hangs_does_not_keep_the_process() {
+        let (holder, call) = mpsc::channel::<()>();
+        let runtime = Runtime::new().expect("a runtime");
+        let done = run(runtime, async {
+            tokio::task::spawn_blocking(move || call.recv());
+            "done"
+        });
+        assert_eq!(done, "done");
+        drop(holder);
+    }
 }
