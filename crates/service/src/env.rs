@@ -158,6 +158,14 @@ pub fn count(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A TCP port; 0 lets the system choose.
+///
+/// # Errors
+/// What was given instead.
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("{text:?}: give a port from 0 to 65535"))
+}
+
 /// `true` or `1`, `false` or `0`.
 ///
 /// # Errors

@@ -28,23 +28,29 @@ pub struct Endpoint {
 impl Endpoint {
     /// Reads `BIND_ADDRESS` and the port's own setting.
     pub fn read(reader: &mut Reader<'_>, port: &Setting) -> Option<Self> {
-        let address = reader.require(&BIND_ADDRESS, env::parsed);
-        let port = reader.require(port, env::parsed);
+        let address = reader.require(&BIND_ADDRESS, |text| {
+            text.parse().map_err(|_| format!("{text:?}: give an IP address such as 127.0.0.1 or ::"))
+        });
+        let port = reader.require(port, env::port);
         Some(Self { address: address?, port: port? })
     }
 
     /// Listens.
     ///
     /// # Errors
-    /// When the port is taken or not allowed, or the address is not this machine's.
+    /// When the port is taken or not allowed, or the address is not this machine's. The message names both.
     pub async fn bind(self) -> io::Result<TcpListener> {
-        match TcpListener::bind((self.address, self.port)).await {
+        let bound = match TcpListener::bind((self.address, self.port)).await {
             // Some machines have no IPv6 at all.
             Err(_) if self.address == Ipv6Addr::UNSPECIFIED => {
                 TcpListener::bind((Ipv4Addr::UNSPECIFIED, self.port)).await
             }
             bound => bound,
-        }
+        };
+        bound.map_err(|error| {
+            let place = if self.address.is_unspecified() { String::new() } else { format!(" of {}", self.address) };
+            io::Error::new(error.kind(), format!("cannot listen on port {}{place}: {error}", self.port))
+        })
     }
 
     /// Where a client on this machine connects to.

@@ -53,8 +53,7 @@ async fn serve_until_stopped(config: Config) -> anyhow::Result<Outcome> {
     let (lifecycle, listen) = (Lifecycle::new(), config.listen);
     lifecycle.watch_signals().context("cannot handle signals")?;
     let worker = Worker::new(config, lifecycle)?;
-    let context = || format!("GRPC_PORT: cannot listen on port {}", listen.port);
-    let listener = listen.bind().await.with_context(context)?;
+    let listener = listen.bind().await?;
     worker.run(listener).await
 }
 
