@@ -28,6 +28,7 @@ use service::key::RESERVED_PREFIX;
 pub(crate) use sweep::{Dead, sweep};
 
 mod remove;
+mod root;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,14 @@ pub(crate) enum Error {
     /// The folder of the work folders is something else.
     #[error("{} is not a folder", .0.display())]
     RootIsFile(PathBuf),
+    /// The folder of the work folders is not to be trusted.
+    #[error("{} is owned by another user (uid {owner})", path.display())]
+    Strangers {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// The disk is full, the folder cannot be written to, and so on.
     #[error("cannot {operation} {}: {error}", path.display())]
     Io {
@@ -90,11 +99,12 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder `<root>/<name>`, for its owner only (mode 0700), and `root` where it is missing. A dead folder
-    /// of that name makes place.
+    /// Makes the folder `<root>/<name>`, for its owner only (mode 0700), and so `root` where it is missing. A dead
+    /// folder of that name makes place.
     ///
     /// # Errors
-    /// When the name is taken, or the disk is full or cannot be written to. The message names the folder.
+    /// When the name is taken, `root` belongs to another user, or the disk is full or cannot be written to. The message
+    /// names the folder.
     pub(crate) fn create(root: &Path, name: &str) -> Result<Self, Error> {
         let scratch = Self::create_unnamed(root)?;
         scratch.rename_to(root.join(name))
@@ -105,10 +115,14 @@ impl Scratch {
     /// # Errors
     /// As [`Scratch::create`].
     pub(crate) fn create_unnamed(root: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(root).map_err(Error::io("create work folder", root))?;
+        root::create(root).map_err(Error::io("create work folder", root))?;
         for _ in 0..TRIES {
             let path = root.join(random_name());
             DirBuilder::new().mode(0o700).create(&path).map_err(Error::io("create work folder", &path))?;
+            if let Err(error) = root::check_owner(root, &path) {
+                let _ = remove::remove(&path);
+                return Err(error);
+            }
             match mark(&path) {
                 Ok(Some(lock)) => return Ok(Self { path, lock: Some(lock) }),
                 // A sweep got it: start over with another name.
@@ -151,7 +165,7 @@ impl Scratch {
                     self.path = path;
                     return Ok(self);
                 }
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => make_place(&path)?,
+                Err(error) if is_taken(&error) => make_place(&path)?,
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(Error::Foreign(path)),
                 Err(error) => return Err(Error::io("create work folder", &path)(error)),
             }
@@ -168,6 +182,11 @@ impl Drop for Scratch {
         }
         let_go(&lock);
     }
+}
+
+/// Whether a rename met a folder that is not empty. POSIX leaves file systems two ways to say so; XFS has the second.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
 
 /// Moves a dead folder out of the way. It stays dead and is swept later: it may hold journals.

@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
     process::{Command, Stdio},
     sync::Barrier,
     thread,
 };
 
+use nix::errno::Errno;
 use tempfile::TempDir;
 
 use super::*;
@@ -19,6 +20,10 @@ fn root() -> TempDir {
 /// Leaves a folder as its owner's death does.
 fn die(mut scratch: Scratch) {
     scratch.lock.take().as_ref().map(let_go);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("is there").permissions().mode() & 0o7777
 }
 
 fn names(root: &Path) -> Vec<String> {
@@ -33,7 +38,7 @@ async fn a_folder_is_its_owners_alone_and_goes_with_it() {
     let root = root.path().join("a/b");
     let scratch = Scratch::create(&root, "job").expect("a work folder");
     assert_eq!(scratch.path(), root.join("job"));
-    assert_eq!(fs::metadata(scratch.path()).expect("is there").permissions().mode() & 0o777, 0o700);
+    assert_eq!(mode(scratch.path()), 0o700);
     fs::create_dir(scratch.path().join("out")).expect("creates");
     fs::write(scratch.path().join("out/file"), "x").expect("writes");
     scratch.remove().await.expect("removes");
@@ -68,6 +73,13 @@ fn a_dead_folder_makes_place_for_a_new_one() {
 }
 
 #[test]
+fn a_taken_name_is_known_on_every_file_system() {
+    let taken = |errno: Errno| is_taken(&errno.into());
+    assert!(taken(Errno::ENOTEMPTY) && taken(Errno::EEXIST));
+    assert!(!taken(Errno::ENOTDIR) && !taken(Errno::ENOSPC));
+}
+
+#[test]
 fn somebody_elses_folder_is_refused_and_kept() {
     let root = root();
     fs::create_dir(root.path().join("job")).expect("creates");
@@ -96,6 +108,39 @@ fn a_root_that_cannot_be_written_is_named() {
     // Nobody, root included, makes folders there.
     let error = Scratch::create(Path::new("/proc/self"), "job").expect_err("it cannot be written");
     assert!(error.to_string().starts_with("cannot create work folder /proc/self/"), "{error}");
+}
+
+#[test]
+fn a_new_root_is_its_owners_alone_but_not_what_is_above() {
+    let root = root();
+    // As this process makes folders.
+    let usual = root.path().join("usual");
+    fs::create_dir(&usual).expect("creates");
+    let storage = root.path().join("storage");
+    drop(Scratch::create_unnamed(&storage.join("staging")).expect("a work folder"));
+    assert_eq!((mode(&storage.join("staging")), mode(&storage)), (0o700, mode(&usual)));
+}
+
+#[test]
+fn a_root_that_all_may_write_to_is_used_as_it_is() {
+    let root = root();
+    for wanted in [0o777, 0o1777] {
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(wanted)).expect("changes");
+        drop(Scratch::create(root.path(), "job").expect("a work folder"));
+        assert_eq!(mode(root.path()), wanted);
+    }
+}
+
+#[test]
+fn another_users_root_is_refused_and_kept_clean() {
+    let root = root();
+    // Only root can give a folder away; for others the test of `root::stranger` stands alone.
+    if chown(root.path(), Some(12345), None).is_err() {
+        return;
+    }
+    let error = Scratch::create(root.path(), "job").expect_err("it is not ours");
+    assert_eq!(error.to_string(), format!("{} is owned by another user (uid 12345)", root.path().display()));
+    assert_eq!(names(root.path()), [""; 0]);
 }
 
 #[test]
