@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Component, Path, PathBuf},
 };
 
@@ -21,12 +21,23 @@ enum Before {
     Lost,
 }
 
+/// Which file it is, whatever its name: device and inode.
+type Identity = (u64, u64);
+
+/// A file that is in place.
+#[derive(Debug)]
+struct Placed {
+    target: PathBuf,
+    identity: Identity,
+    before: Before,
+}
+
 /// The files of one publication that are in place.
 #[derive(Debug)]
 pub(super) struct Placement<'a> {
     root: &'a Path,
     staging: &'a Path,
-    placed: Vec<(PathBuf, Before)>,
+    placed: Vec<Placed>,
     created: Vec<PathBuf>,
     unsynced: BTreeSet<PathBuf>,
 }
@@ -60,9 +71,10 @@ impl<'a> Placement<'a> {
     fn place(&mut self, staged: &Path, path: &Path) -> Result<(), Error> {
         let folder = self.folder(path.parent().unwrap_or(Path::new("")))?;
         let target = folder.join(path.file_name().unwrap_or_default());
+        let identity = identity(staged).map_err(Error::io("look at", staged))?;
         let before = self.save(&target)?;
         fs::rename(staged, &target).map_err(Error::io("write", &target))?;
-        self.placed.push((target, before));
+        self.placed.push(Placed { target, identity, before });
         self.unsynced.insert(folder);
         Ok(())
     }
@@ -126,14 +138,9 @@ impl<'a> Placement<'a> {
 
     /// Takes back what is in place, the last first, so that a master goes before what it names.
     fn undo(&mut self) {
-        for (target, before) in self.placed.drain(..).rev() {
-            let undone = match before {
-                Before::Nothing => fs::remove_file(&target),
-                Before::Saved(saved) => fs::rename(saved, &target),
-                Before::Lost => Ok(()),
-            };
-            if let Err(error) = undone {
-                tracing::warn!(path = %target.display(), %error, "cannot take back a published file");
+        for placed in self.placed.drain(..).rev() {
+            if let Err(error) = placed.undo() {
+                tracing::warn!(path = %placed.target.display(), %error, "cannot take back a published file");
             }
         }
         for folder in self.created.drain(..).rev() {
@@ -143,10 +150,92 @@ impl<'a> Placement<'a> {
     }
 }
 
+impl Placed {
+    /// Puts back what was there before, unless another job has replaced or removed the file meanwhile. No file system
+    /// does both in one step, so what is published between the look and the deed is still lost.
+    fn undo(&self) -> io::Result<()> {
+        match identity(&self.target) {
+            Ok(there) if there == self.identity => {}
+            Ok(_) => {
+                tracing::info!(path = %self.target.display(), "another job's file is in place; it stays");
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        match &self.before {
+            Before::Nothing => fs::remove_file(&self.target),
+            Before::Saved(saved) => fs::rename(saved, &self.target),
+            Before::Lost => Ok(()),
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
 pub(super) fn is_folder(path: PathBuf) -> Error {
     Error::Occupied { path, problem: "is a folder, not a file" }
 }
 
 pub(super) fn is_no_folder(path: PathBuf) -> Error {
     Error::Occupied { path, problem: "is not a folder" }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A storage whose `new` and `old` have been published to, `old` over an older file.
+    fn placed<'a>(root: &'a TempDir, staging: &'a TempDir) -> Placement<'a> {
+        fs::write(root.path().join("old"), "before").expect("writes");
+        let stage = |name: &str| {
+            let staged = staging.path().join(name);
+            fs::write(&staged, "ours").expect("writes");
+            (staged, PathBuf::from(name))
+        };
+        let mut placement = Placement::new(root.path(), staging.path());
+        placement.place_group(&["new", "old"].map(stage)).expect("places");
+        placement
+    }
+
+    fn folders() -> (TempDir, TempDir) {
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"))
+    }
+
+    #[test]
+    fn what_is_still_ours_is_taken_back() {
+        let (root, staging) = folders();
+        placed(&root, &staging).undo();
+        assert!(!root.path().join("new").exists());
+        assert_eq!(fs::read_to_string(root.path().join("old")).expect("reads"), "before");
+    }
+
+    #[test]
+    fn what_another_job_published_meanwhile_stays() {
+        let (root, staging) = folders();
+        let mut placement = placed(&root, &staging);
+        for name in ["new", "old"] {
+            let theirs = staging.path().join("theirs");
+            fs::write(&theirs, "theirs").expect("writes");
+            fs::rename(theirs, root.path().join(name)).expect("publishes");
+        }
+        placement.undo();
+        for name in ["new", "old"] {
+            assert_eq!(fs::read_to_string(root.path().join(name)).expect("reads"), "theirs", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_another_job_took_away_does_not_come_back() {
+        let (root, staging) = folders();
+        let mut placement = placed(&root, &staging);
+        fs::remove_file(root.path().join("old")).expect("removes");
+        placement.undo();
+        assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0);
+    }
 }
