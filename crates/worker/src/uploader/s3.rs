@@ -4,15 +4,14 @@
 //! or a cancellation the objects that this attempt put are deleted, and its multipart uploads aborted. An object that
 //! was there before and has been overwritten is not restored: S3 has no rename, so a second publication to the same
 //! path replaces the first one file by file. An object whose request broke off is left alone, too: whether it is this
-//! attempt's or an earlier one nobody can tell, and it is whole in either case.
+//! attempt's or an earlier one nobody can tell, and it is whole in either case. So is one that another job has
+//! overwritten meanwhile, which its `ETag` tells (see [`undo`]).
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
-use futures_util::{StreamExt as _, stream};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -27,6 +26,7 @@ mod put;
 #[cfg(test)]
 mod tests;
 mod together;
+mod undo;
 
 /// How many files of a directory output are uploaded at once.
 const FILES_AT_ONCE: usize = 8;
@@ -70,8 +70,8 @@ struct Publication<'a> {
     s3: &'a S3,
     destination: &'a Destination,
     journal: &'a Path,
-    /// Keys of the objects that are there because of this attempt.
-    put: Mutex<Vec<String>>,
+    /// The objects that are there because of this attempt.
+    put: Mutex<Vec<undo::Put>>,
 }
 
 impl Publication<'_> {
@@ -86,34 +86,6 @@ impl Publication<'_> {
             self.put_small(&item, stop).await
         } else {
             self.put_in_parts(&item, &stop.child_token()).await
-        }
-    }
-
-    fn note_put(&self, item: &Item) {
-        self.put.lock().unwrap_or_else(PoisonError::into_inner).push(item.key.clone());
-    }
-
-    /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt.
-    async fn undo(&self) {
-        let mut keys = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
-        keys.reverse();
-        let deletes: Vec<_> = keys.iter().map(|key| self.delete(key)).collect();
-        let deletes = stream::iter(deletes).buffered(FILES_AT_ONCE).collect::<()>();
-        if timeout(self.s3.client.timing().clean_up, deletes).await.is_err() {
-            tracing::warn!(
-                s3.bucket = self.s3.bucket,
-                objects = keys.len(),
-                "no time to delete objects of a failed upload"
-            );
-        }
-    }
-
-    async fn delete(&self, key: &str) {
-        let bucket = &self.s3.bucket;
-        let client = self.s3.client.get().await;
-        if let Err(error) = client.delete_object().bucket(bucket).key(key).send().await {
-            let error = cause::error("delete", bucket, key, &error);
-            tracing::warn!(%error, "an object of a failed upload stays");
         }
     }
 }

@@ -40,14 +40,20 @@ impl Publication<'_> {
             Ok(parts) => self.complete(&upload, parts, item.length, stop).await,
             Err(error) => Err(error),
         };
-        if completed.is_ok() {
-            note.remove();
-            self.note_put(item);
-        } else if self.abort(&upload, Some(note)).await == Some(Aborted::NoSuchUpload) {
-            // Nobody else ends this upload, so it was completed in spite of what we heard.
-            self.note_put(item);
+        match completed {
+            Ok(etag) => {
+                note.remove();
+                self.note_put(item, etag.as_deref());
+                Ok(())
+            }
+            Err(error) => {
+                if self.abort(&upload, Some(note)).await == Some(Aborted::NoSuchUpload) {
+                    // Nobody else ends this upload, so it was completed in spite of what we heard.
+                    self.note_put(item, None);
+                }
+                Err(error)
+            }
         }
-        completed
     }
 
     async fn put_all_parts(
@@ -122,13 +128,14 @@ impl Publication<'_> {
             .build())
     }
 
+    /// Answers the object's `ETag`.
     async fn complete(
         &self,
         upload: &Upload,
         parts: Vec<CompletedPart>,
         length: u64,
         stop: &CancellationToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         if stop.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -147,8 +154,8 @@ impl Publication<'_> {
             .config_override(self.s3.client.patience(length))
             .send();
         let answer = unless_stopped(stop, self.s3.client.timing().clean_up, request).await.ok_or(Error::Cancelled)?;
-        answer.map_err(|error| cause::error("complete upload to", &upload.bucket, &upload.key, &error))?;
-        Ok(())
+        let answer = answer.map_err(|error| cause::error("complete upload to", &upload.bucket, &upload.key, &error))?;
+        Ok(answer.e_tag)
     }
 
     /// Aborts an upload; when that fails, its note stays for the next start. `None` when it failed.

@@ -26,8 +26,8 @@ impl Publication<'_> {
             .config_override(self.s3.client.patience(item.length))
             .send();
         match unless_stopped(stop, self.s3.client.timing().grace, request).await {
-            Some(Ok(_)) => {
-                self.note_put(item);
+            Some(Ok(answer)) => {
+                self.note_put(item, answer.e_tag());
                 Ok(())
             }
             Some(Err(error)) => Err(cause::error("upload", bucket, &item.key, &error)),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::server::{BUCKET, Network, Server, client, impatient, patient, write_file};
-use super::{Artifact, Destination, Error, S3, Timing};
+use super::{Artifact, Destination, Error, Publication, S3, Timing};
 use crate::{
     failure::Blame,
     scratch::Scratch,
@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod server;
+mod taken_back;
 
 const MIB: usize = 1024 * 1024;
 
@@ -70,13 +71,7 @@ impl Case {
     }
 
     async fn publish_to(&self, storage: &S3, artifact: &Artifact, path: &str) -> Result<Url, Error> {
-        let content = match artifact {
-            Artifact::File(_) => Content::File,
-            Artifact::Directory { .. } => Content::Directory,
-        };
-        let metadata = BTreeMap::from([("title".to_owned(), "A film".to_owned())]);
-        let destination = Destination { path: path.to_owned(), metadata, content };
-        storage.publish(artifact, &destination, self.scratch.path(), &self.cancel).await
+        storage.publish(artifact, &destination(artifact, path), self.scratch.path(), &self.cancel).await
     }
 
     /// Fails to publish, in time, and says how.
@@ -97,6 +92,15 @@ impl Case {
         let entries = std::fs::read_dir(self.scratch.path()).expect("a folder");
         entries.filter(|entry| entry.as_ref().is_ok_and(|entry| is_note(&entry.path()))).count()
     }
+}
+
+fn destination(artifact: &Artifact, path: &str) -> Destination {
+    let content = match artifact {
+        Artifact::File(_) => Content::File,
+        Artifact::Directory { .. } => Content::Directory,
+    };
+    let metadata = BTreeMap::from([("title".to_owned(), "A film".to_owned())]);
+    Destination { path: path.to_owned(), metadata, content }
 }
 
 fn is_note(path: &Path) -> bool {

@@ -1,0 +1,83 @@
+//! Takes back the objects that an attempt put, but not what others put in their place meanwhile.
+
+use std::sync::PoisonError;
+
+use aws_sdk_s3::operation::head_object::HeadObjectError;
+use futures_util::{StreamExt as _, stream};
+use tokio::time::timeout;
+
+use super::{Error, FILES_AT_ONCE, Item, Publication, cause};
+
+/// An object that is there because of this attempt.
+#[derive(Debug)]
+pub(super) struct Put {
+    key: String,
+    /// As S3 answered it, without the quotes that some answers have.
+    etag: String,
+}
+
+impl Publication<'_> {
+    /// Remembers an object for [`Publication::undo`]. One whose `ETag` is unknown cannot be told from another job's, so
+    /// nobody takes it back.
+    pub(super) fn note_put(&self, item: &Item, etag: Option<&str>) {
+        let Some(etag) = etag else {
+            tracing::warn!(
+                s3.bucket = self.s3.bucket,
+                s3.key = item.key,
+                "an object without a known ETag stays if its job fails"
+            );
+            return;
+        };
+        let put = Put { key: item.key.clone(), etag: unquoted(etag).to_owned() };
+        self.put.lock().unwrap_or_else(PoisonError::into_inner).push(put);
+    }
+
+    /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt.
+    pub(super) async fn undo(&self) {
+        let mut put = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
+        put.reverse();
+        let deletes: Vec<_> = put.iter().map(|put| self.take_back(put)).collect();
+        let deletes = stream::iter(deletes).buffered(FILES_AT_ONCE).collect::<()>();
+        if timeout(self.s3.client.timing().clean_up, deletes).await.is_err() {
+            tracing::warn!(
+                s3.bucket = self.s3.bucket,
+                objects = put.len(),
+                "no time to delete objects of a failed upload"
+            );
+        }
+    }
+
+    async fn take_back(&self, put: &Put) {
+        let taken_back = match self.is_ours(put).await {
+            Ok(true) => self.delete(&put.key).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken_back {
+            tracing::warn!(%error, "an object of a failed upload stays");
+        }
+    }
+
+    /// Whether the object is still the one that was put. It is asked for first because few servers know a conditional
+    /// delete; what is published between the two requests is still lost.
+    async fn is_ours(&self, put: &Put) -> Result<bool, Error> {
+        let bucket = &self.s3.bucket;
+        let answer = self.s3.client.get().await.head_object().bucket(bucket).key(&put.key).send().await;
+        match answer {
+            Ok(there) => Ok(there.e_tag().map(unquoted) == Some(&*put.etag)),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(false),
+            Err(error) => Err(cause::error("look at", bucket, &put.key, &error)),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Error> {
+        let bucket = &self.s3.bucket;
+        let answer = self.s3.client.get().await.delete_object().bucket(bucket).key(key).send().await;
+        answer.map(drop).map_err(|error| cause::error("delete", bucket, key, &error))
+    }
+}
+
+/// Servers do not agree where an `ETag` has its quotes.
+fn unquoted(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
