@@ -2,7 +2,11 @@
 
 use std::{io, path::Path};
 
-use super::{S3Client, journal};
+use super::{
+    S3Client,
+    journal::{self, Upload},
+    s3::Aborted,
+};
 use crate::scratch::{Dead, sweep};
 
 /// Removes every dead work folder below `root`, after aborting the multipart uploads noted in it. A folder with an
@@ -37,14 +41,23 @@ async fn sweep_blocking(root: &Path) -> io::Result<Vec<Dead>> {
 async fn abort_uploads(folder: &Dead, client: &S3Client) -> Result<(), String> {
     for note in folder.kept().map_err(|error| error.to_string())? {
         if let Some(upload) = journal::read(&note).map_err(|error| error.to_string())? {
-            client.abort_journal(&upload).await.map_err(|error| error.to_string())?;
-            tracing::info!(
-                s3.bucket = upload.bucket,
-                s3.key = upload.key,
-                "aborted the multipart upload of a dead worker"
-            );
+            let aborted = client.abort_journal(&upload).await.map_err(|error| error.to_string())?;
+            report(&upload, aborted);
         }
         std::fs::remove_file(&note).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+fn report(Upload { bucket, key, .. }: &Upload, aborted: Aborted) {
+    match aborted {
+        Aborted::Unfinished => {
+            tracing::info!(s3.bucket = bucket, s3.key = key, "aborted the multipart upload of a dead worker");
+        }
+        Aborted::NoSuchUpload => {
+            tracing::info!(s3.bucket = bucket, s3.key = key, "the multipart upload of a dead worker had ended before");
+        }
+        // The client has warned of it.
+        Aborted::Denied => {}
+    }
 }

@@ -15,6 +15,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub(super) use self::client::Aborted;
 pub(crate) use self::client::{S3Client, S3Settings, Timing};
 use super::{Artifact, Destination, Error};
 

@@ -77,14 +77,14 @@ impl Default for Timing {
     }
 }
 
-/// How the abortion of an upload ended. In each case there is nothing left to abort.
+/// How the abortion of an upload ended. In each case there is nothing left to do for this worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aborted {
     /// It was unfinished.
     Unfinished,
     /// It was complete or aborted before.
     NoSuchUpload,
-    /// S3 does not say; some servers refuse access to what is not there.
+    /// S3 does not say: some servers refuse access to what is not there, or a permission is missing. It is warned of.
     Denied,
 }
 
@@ -144,6 +144,9 @@ impl S3Client {
                 sleep(ABORT_PAUSE).await;
                 last = self.abort_once(upload).await?;
             }
+            if first == Aborted::Denied {
+                warn_of_denial(upload);
+            }
             Ok(first)
         };
         let late = || Error::S3 {
@@ -183,6 +186,17 @@ impl S3Client {
     pub(super) async fn get(&self) -> &Client {
         self.inner.client.get_or_init(|| set_up(&self.inner.settings)).await
     }
+}
+
+/// Says what an operator can do. Trying again would not help, and on a server that refuses access to what is not there
+/// would never end.
+fn warn_of_denial(Upload { bucket, key, id }: &Upload) {
+    tracing::warn!(
+        s3.bucket = bucket,
+        s3.key = key,
+        s3.upload_id = id,
+        "aborting a multipart upload was denied: its parts may stay, if s3:AbortMultipartUpload is not granted"
+    );
 }
 
 async fn set_up(settings: &S3Settings) -> Client {

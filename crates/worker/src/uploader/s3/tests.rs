@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+mod aborted;
+mod log;
 mod server;
 mod taken_back;
 

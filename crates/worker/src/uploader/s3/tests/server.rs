@@ -191,12 +191,14 @@ impl Handler {
     }
 }
 
-/// This server knows neither missing buckets nor policies.
+/// This server knows neither missing buckets nor policies, and denies what is not there.
 fn refusal(path: &str) -> Option<(u16, &'static str)> {
     if path.starts_with("/absent/") {
         Some((404, "NoSuchBucket"))
     } else if path.contains("forbidden") {
         Some((403, "AccessDenied"))
+    } else if path.contains("vanished") {
+        Some((404, "NoSuchUpload"))
     } else {
         None
     }
