@@ -218,12 +218,18 @@ impl Proxy {
             request.headers_mut().remove(hop_by_hop);
         }
         let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
-        let answer = answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host, &error))?;
+        let answer =
+            answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host.clone(), &error))?;
         self.troubles().answered(&uri, answer.status());
         if wanted_range && answer.status() == StatusCode::OK {
             self.ignores_ranges.store(true, Ordering::Relaxed);
         }
-        Ok(answer.map(http_body_util::BodyExt::boxed))
+        let proxy = self.clone();
+        let broken = move |error: hyper::Error| {
+            proxy.troubles().note(&uri, Trouble::broken(host.clone(), &error));
+            error
+        };
+        Ok(answer.map(|body| body.map_err(broken).boxed()))
     }
 
     fn troubles(&self) -> MutexGuard<'_, Troubles> {

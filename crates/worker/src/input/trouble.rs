@@ -1,6 +1,6 @@
 //! What went wrong between an input's server and ffmpeg, in a sentence for the client.
 
-use std::error::Error as _;
+use std::error::Error;
 
 use hyper::StatusCode;
 
@@ -37,12 +37,18 @@ impl Trouble {
             if let Some(connect) = inner.downcast_ref::<connect::Error>() {
                 return Self::Connect(connect.clone());
             }
-            if inner.source().is_none() {
-                return Self::Broken(host, inner.to_string());
-            }
             cause = inner.source();
         }
-        Self::Broken(host, error.to_string())
+        Self::broken(host, error)
+    }
+
+    /// The connection to `host` broke: the first cause says how.
+    pub(super) fn broken(host: String, error: &dyn Error) -> Self {
+        let mut first = error;
+        while let Some(cause) = first.source() {
+            first = cause;
+        }
+        Self::Broken(host, first.to_string())
     }
 
     /// True when a rule said no.

@@ -153,6 +153,15 @@ async fn the_proxy_ends_with_its_guard() {
     }
 }
 
+#[tokio::test]
+async fn a_body_that_breaks_off_is_unread() {
+    let server = server(Some("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello")).await;
+    let guard = guard(open(), PATIENCE).await;
+    ask(&guard, &get(server)).await;
+    let trouble = guard.unread().expect("noted").to_string();
+    assert!(trouble.starts_with("127.0.0.1 broke the connection: "), "{trouble}");
+}
+
 fn uri(text: &'static str) -> Uri {
     Uri::from_static(text)
 }
