@@ -94,7 +94,8 @@ fn entry(segment: &MediaSegment, target_duration: u64) -> Result<Segment, String
         return Err(format!("{} has no length", path.display()));
     }
     #[expect(clippy::cast_precision_loss, reason = "no segment is long enough to lose precision")]
-    if seconds.round() > target_duration as f64 {
+    // A half is nearest to two integers, and ffmpeg takes the even one.
+    if seconds.round_ties_even() > target_duration as f64 {
         return Err(format!("{} is longer than the target duration of {target_duration} s", path.display()));
     }
     Ok(Segment { path, seconds })
@@ -168,6 +169,18 @@ mod tests {
     fn a_broken_media_playlist_is_refused(#[case] part: &str, #[case] instead: &str, #[case] reason: &str) {
         let error = media(MEDIA.replace(part, instead).as_bytes()).expect_err("broken");
         assert!(error.contains(reason), "{error}");
+    }
+
+    #[rstest]
+    #[case::down("2.5", "2")]
+    #[case::up("3.5", "4")]
+    #[case::to_nothing("0.5", "0")]
+    fn a_half_may_be_rounded_to_the_even_integer(#[case] seconds: &str, #[case] target: &str) {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-PLAYLIST-TYPE:VOD\n\
+             #EXTINF:{seconds},\na.ts\n#EXT-X-ENDLIST\n"
+        );
+        assert!(media(text.as_bytes()).is_ok());
     }
 
     #[test]
