@@ -35,7 +35,7 @@ pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
     }
     // Frames keep the times that they have in the source: none is doubled or dropped to fit a constant rate.
     args.add(["-fps_mode", "vfr", "-max_muxing_queue_size", "4096"]);
-    if let Some(clock) = fine_clock(order.preset.packaging, order.source, order.video) {
+    if let Some(clock) = fine_clock(order.preset.packaging, order.video) {
         args.add(["-enc_time_base", &clock]);
     }
     container(&mut args, order, audio.is_some());
@@ -64,7 +64,7 @@ impl Args {
 /// Rates that segmented outputs of unevenly spaced frames get, where the source's own grid is too fine.
 const STEADY_RATES: [u32; 3] = [30, 60, 120];
 
-/// Frame grids above this are fine clocks already.
+/// Frame grids above this are fine clocks already, in frames per second.
 const MAX_COARSE_RATE: f64 = 240.0;
 
 /// One decode, one branch a rendition.
@@ -98,15 +98,17 @@ fn steady(packaging: Packaging, source: &Media, video: &Video) -> Option<FrameRa
     needs_steady.then(rate)
 }
 
-/// A clock whose ticks are an eighth of a frame, `None` where whole frames will do. ffmpeg's encoders count in frames, so
-/// unevenly spaced ones would be moved by up to a frame, while a container's rounding of even ones stays invisible.
-fn fine_clock(packaging: Packaging, source: &Media, video: &Video) -> Option<String> {
+/// A clock on which uneven frames keep their places. ffmpeg's encoders count in whole frames of the average length, which
+/// would move them by a frame and more, and ffprobe cannot tell for certain which are uneven. Even ones do not change by
+/// a bit, and what a container rounds stays invisible.
+fn fine_clock(packaging: Packaging, video: &Video) -> Option<String> {
     let keeps_uneven = match packaging {
-        Packaging::Mp4 => !source.has_even_frames,
+        Packaging::Mp4 => true,
         Packaging::Hls { .. } | Packaging::Dash { .. } => false,
     };
-    let grid = video.grid.filter(|grid| keeps_uneven && grid.per_second() <= MAX_COARSE_RATE)?;
-    Some(format!("{}/{}", grid.denominator, grid.numerator.checked_mul(8)?))
+    let grid = video.grid.filter(|_| keeps_uneven)?;
+    let ticks = if grid.per_second() <= MAX_COARSE_RATE { 8 } else { 1 };
+    Some(format!("{}/{}", grid.denominator, grid.numerator.checked_mul(ticks)?))
 }
 
 /// The picture's shape, whatever its even sides make of it. Pixels are square, but for DASH, where every rendition must
@@ -134,6 +136,10 @@ fn video(args: &mut Args, order: &Order<'_>) {
                 }
             }
         }
+    }
+    if !order.source.has_even_frames && order.preset.packaging == Packaging::Mp4 {
+        // Left alone, the encoder's clock ticks once a frame, and uneven frames move to the next tick.
+        args.add(["-enc_time_base:v", "1/90000"]);
     }
     if let Packaging::Hls { segment_seconds, .. } | Packaging::Dash { segment_seconds } = order.preset.packaging {
         args.add(["-force_key_frames:v", &format!("expr:gte(t,n_forced*{segment_seconds})")]);
@@ -217,12 +223,14 @@ mod tests {
         Media { video: Some(video), audio: with_audio.then_some(audio), has_even_frames: true, ..Media::default() }
     }
 
-    fn line(preset: &preset::Preset, audio: bool) -> String {
-        let source = media(audio);
+    fn args(preset: &preset::Preset, source: &Media) -> Vec<OsString> {
         let input = Input { args: vec!["-i".into(), "INPUT".into()], proxy: None };
         let video = source.video.as_ref().expect("has video");
-        let order = Order { preset, input: &input, source: &source, video, directory: Path::new("out") };
-        let args = build(&order).into_iter().map(|arg| arg.into_string().expect("text"));
+        build(&Order { preset, input: &input, source, video, directory: Path::new("out") })
+    }
+
+    fn line(preset: &preset::Preset, audio: bool) -> String {
+        let args = args(preset, &media(audio)).into_iter().map(|arg| arg.into_string().expect("text"));
         args.map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg }).collect::<Vec<_>>().join(" ")
     }
 
@@ -249,16 +257,24 @@ mod tests {
 
     #[rstest]
     #[case::film(Some((24000, 1001)), Some("1001/192000"))]
-    #[case::milliseconds(Some((1000, 1)), None)]
+    #[case::milliseconds(Some((1000, 1)), Some("1/1000"))]
     #[case::unknown(None, None)]
-    fn files_of_uneven_frames_get_a_fine_clock(#[case] grid: Option<(u32, u32)>, #[case] expected: Option<&str>) {
+    fn a_file_gets_a_clock_for_uneven_frames(#[case] grid: Option<(u32, u32)>, #[case] expected: Option<&str>) {
         let grid = grid.map(|(numerator, denominator)| FrameRate { numerator, denominator });
         let video = Video { grid, ..Video::sized(1280, 720) };
-        let (uneven, even) = (Media::default(), Media { has_even_frames: true, ..Media::default() });
         let hls = Packaging::Hls { segment_seconds: 6, ladder: false };
-        assert_eq!(fine_clock(Packaging::Mp4, &uneven, &video).as_deref(), expected);
-        assert_eq!(fine_clock(Packaging::Mp4, &even, &video), None);
-        assert_eq!(fine_clock(hls, &uneven, &video), None);
+        assert_eq!(fine_clock(Packaging::Mp4, &video).as_deref(), expected);
+        assert_eq!(fine_clock(hls, &video), None);
+    }
+
+    #[rstest]
+    #[case::even("480p_h264", true, false)]
+    #[case::uneven("480p_h264", false, true)]
+    #[case::uneven_segments("hls_720p", false, false)]
+    fn uneven_frames_of_a_file_get_a_fine_clock(#[case] name: &str, #[case] even: bool, #[case] fine: bool) {
+        let source = Media { has_even_frames: even, ..media(true) };
+        let args = args(preset::find(name).expect("known"), &source);
+        assert_eq!(args.contains(&"1/90000".into()), fine);
     }
 
     #[test]
