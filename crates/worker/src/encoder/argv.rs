@@ -137,10 +137,6 @@ fn video(args: &mut Args, order: &Order<'_>) {
             }
         }
     }
-    if !order.source.has_even_frames && order.preset.packaging == Packaging::Mp4 {
-        // Left alone, the encoder's clock ticks once a frame, and uneven frames move to the next tick.
-        args.add(["-enc_time_base:v", "1/90000"]);
-    }
     if let Packaging::Hls { segment_seconds, .. } | Packaging::Dash { segment_seconds } = order.preset.packaging {
         args.add(["-force_key_frames:v", &format!("expr:gte(t,n_forced*{segment_seconds})")]);
     }
@@ -223,14 +219,12 @@ mod tests {
         Media { video: Some(video), audio: with_audio.then_some(audio), has_even_frames: true, ..Media::default() }
     }
 
-    fn args(preset: &preset::Preset, source: &Media) -> Vec<OsString> {
+    fn line(preset: &preset::Preset, audio: bool) -> String {
+        let source = media(audio);
         let input = Input { args: vec!["-i".into(), "INPUT".into()], proxy: None };
         let video = source.video.as_ref().expect("has video");
-        build(&Order { preset, input: &input, source, video, directory: Path::new("out") })
-    }
-
-    fn line(preset: &preset::Preset, audio: bool) -> String {
-        let args = args(preset, &media(audio)).into_iter().map(|arg| arg.into_string().expect("text"));
+        let order = Order { preset, input: &input, source: &source, video, directory: Path::new("out") };
+        let args = build(&order).into_iter().map(|arg| arg.into_string().expect("text"));
         args.map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg }).collect::<Vec<_>>().join(" ")
     }
 
@@ -265,16 +259,6 @@ mod tests {
         let hls = Packaging::Hls { segment_seconds: 6, ladder: false };
         assert_eq!(fine_clock(Packaging::Mp4, &video).as_deref(), expected);
         assert_eq!(fine_clock(hls, &video), None);
-    }
-
-    #[rstest]
-    #[case::even("480p_h264", true, false)]
-    #[case::uneven("480p_h264", false, true)]
-    #[case::uneven_segments("hls_720p", false, false)]
-    fn uneven_frames_of_a_file_get_a_fine_clock(#[case] name: &str, #[case] even: bool, #[case] fine: bool) {
-        let source = Media { has_even_frames: even, ..media(true) };
-        let args = args(preset::find(name).expect("known"), &source);
-        assert_eq!(args.contains(&"1/90000".into()), fine);
     }
 
     #[test]
