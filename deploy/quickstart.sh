@@ -278,8 +278,4 @@ any_alive() {
   return 1
 }
 
-# Read whole before it runs: an update of the file must not change a run.
-{
-  main "$@"
-  exit
-}
+main "$@"

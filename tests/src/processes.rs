@@ -32,7 +32,9 @@ fn read(pid: i32, folder: &Path) -> Option<Process> {
     }
     let exe = fs::read_link(proc.join("exe")).ok()?;
     let args = args.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned());
-    let program = exe.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
+    // A binary that was rebuilt meanwhile shows as deleted.
+    let program = exe.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    let program = program.trim_end_matches(" (deleted)").to_owned();
     Some(Process { pid, program, args: args.collect() })
 }
 

@@ -52,8 +52,7 @@ async fn serve() -> anyhow::Result<Outcome> {
     }
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("cannot watch for signals")?;
-    let port = config.listen.port;
-    let listener = config.listen.bind().await.with_context(|| format!("cannot listen on port {port}"))?;
+    let listener = config.listen.bind().await?;
     controlplane::run(config, listener, lifecycle).await
 }
 
