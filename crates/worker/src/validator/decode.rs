@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn many_segments_are_split_over_inputs_that_the_kernel_takes() {
-        let pieces: Vec<_> = (0..10_000).map(|number| PathBuf::from(format!("/output/segment_{number:05}.ts"))).collect();
+        let pieces: Vec<_> = (0..10_000).map(|number| PathBuf::from(format!("/w/segment_{number:05}.ts"))).collect();
         let track = Track { pieces, ..Track::new(String::new(), Carries::Both, 0) };
         let inputs = everything(&track);
         let operands = || inputs.iter().filter_map(|input| input.args.last()?.to_str());
