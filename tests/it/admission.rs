@@ -72,6 +72,7 @@ async fn a_full_worker_answers_resource_exhausted() {
             preset: "480p_h264".into(),
             output: Some(output),
             callback_url: String::new(),
+            ..JobRequest::default()
         };
         let mut client = worker.client();
         async move { client.submit_job(request).await }

@@ -22,7 +22,7 @@ use crate::{
     limits::Limits,
     metrics::Metrics,
     recent::{FINISHED_JOBS, Recent},
-    store::{self, JobStore},
+    store::memory::{self as store, JobStore},
 };
 
 /// Why a job cannot be cancelled.
@@ -90,9 +90,9 @@ impl Dispatcher {
     pub async fn submit(&self, spec: JobSpec) -> Result<JobId, SubmitError> {
         let (id, spec) = (JobId::random(), Arc::new(spec));
         let admitted = self.0.admit(id, &spec).await.inspect_err(|_| self.0.metrics.job_rejected())?;
-        let job = Job::admitted(id, spec, admitted.worker.to_string(), Timestamp::now());
+        let job = Job::new(id, spec, Timestamp::now());
         self.0.store.create(&job).await?;
-        tracing::info!(job.id = %id, job.preset = job.spec.preset.name, worker.address = job.worker, "job accepted");
+        tracing::info!(job.id = %id, job.preset = job.spec.preset.name, worker.address = %admitted.worker, "job accepted");
         let live = Live { feed: JobFeed::new(), cancel: CancellationToken::new() };
         live.feed.milestone(Published::new(&job, job.created_at));
         self.0.live().insert(id, live.clone());

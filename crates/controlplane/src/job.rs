@@ -1,9 +1,11 @@
 //! What a client asked for and how far it is. Pure: no clock, no network, no store.
 //!
+//! - [`attempt`]: one try at it on one worker
 //! - [`id`]: the name of a job
 //! - [`spec`]: a request that passed every check
 //! - [`state`]: the state machine
 
+pub mod attempt;
 pub mod id;
 pub mod spec;
 pub mod state;
@@ -11,13 +13,15 @@ pub mod state;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+pub use attempt::Attempt;
 pub use id::JobId;
 pub use spec::JobSpec;
 pub use state::{InvalidTransition, Report, State, Status};
 
 /// One job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Its name.
     pub id: JobId,
@@ -27,8 +31,10 @@ pub struct Job {
     pub state: State,
     /// The latest word on it, for people.
     pub message: String,
-    /// Address of the worker that runs it.
-    pub worker: String,
+    /// Every try at it, the last one last.
+    pub attempts: Vec<Attempt>,
+    /// How many events listeners were told of status changes: the number of the last one.
+    pub milestones: u32,
     /// When it was accepted.
     pub created_at: Timestamp,
 }
@@ -45,10 +51,23 @@ pub enum Change {
 }
 
 impl Job {
-    /// A job that `worker` has admitted.
+    /// A job that nobody has tried yet.
     #[must_use]
-    pub fn admitted(id: JobId, spec: Arc<JobSpec>, worker: String, now: Timestamp) -> Self {
-        Self { id, spec, state: State::Queued, message: "queued".to_owned(), worker, created_at: now }
+    pub fn new(id: JobId, spec: Arc<JobSpec>, now: Timestamp) -> Self {
+        let message = "queued".to_owned();
+        Self { id, spec, state: State::NEW, message, attempts: Vec::new(), milestones: 1, created_at: now }
+    }
+
+    /// The number of its last attempt; 0 before the first.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempts.last().map_or(0, |attempt| attempt.number)
+    }
+
+    /// Address of the worker that runs it, or ran it last.
+    #[must_use]
+    pub fn worker(&self) -> Option<&str> {
+        self.attempts.last().map(|attempt| attempt.worker.address.as_str())
     }
 
     /// Applies a worker's report.
@@ -80,7 +99,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn job() -> Job {
-        Job::admitted(JobId::random(), Arc::new(spec::tests::spec()), "http://w:1".to_owned(), Timestamp::UNIX_EPOCH)
+        Job::new(JobId::random(), Arc::new(spec::tests::spec()), Timestamp::UNIX_EPOCH)
     }
 
     fn apply(job: &mut Job, report: Report, message: &str) -> Change {

@@ -208,6 +208,8 @@ fn request(id: JobId, spec: &JobSpec) -> v1::JobRequest {
         preset: spec.preset.name.to_owned(),
         output: Some(output),
         callback_url: spec.callback_url.clone().unwrap_or_default(),
+        attempt: 0,
+        clock_ms: 0,
     }
 }
 

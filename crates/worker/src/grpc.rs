@@ -43,6 +43,7 @@ impl WorkerService for Service {
             active_job_ids,
             worker_id: self.worker_id.clone(),
             version: service::VERSION.to_owned(),
+            ..WorkerStatus::default()
         }))
     }
 
@@ -50,6 +51,34 @@ impl WorkerService for Service {
         let success = self.desk.registry.cancel(&request.into_inner().job_id);
         let message = if success { "the job is being stopped" } else { "no job with this id is running here" };
         Ok(Response::new(CancelResponse { success, message: message.to_owned() }))
+    }
+
+    type AttachJobStream = Pin<Box<dyn Stream<Item = Result<JobProgress, Status>> + Send>>;
+    type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<WorkerStatus, Status>> + Send>>;
+
+    async fn attach_job(
+        &self,
+        _: Request<proto::v1::AttachRequest>,
+    ) -> Result<Response<Self::AttachJobStream>, Status> {
+        Err(Status::unimplemented("not known here"))
+    }
+
+    async fn renew_lease(
+        &self,
+        _: Request<proto::v1::LeaseRequest>,
+    ) -> Result<Response<proto::v1::LeaseResponse>, Status> {
+        Err(Status::unimplemented("not known here"))
+    }
+
+    async fn release_job(
+        &self,
+        _: Request<proto::v1::ReleaseRequest>,
+    ) -> Result<Response<proto::v1::ReleaseResponse>, Status> {
+        Err(Status::unimplemented("not known here"))
+    }
+
+    async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
+        Err(Status::unimplemented("not known here"))
     }
 }
 

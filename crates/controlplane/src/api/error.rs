@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     dispatcher::{CancelError, SubmitError},
     job::spec::Invalid,
-    store,
+    store::memory as store,
 };
 
 /// The body of every error.

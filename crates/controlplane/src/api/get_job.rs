@@ -108,8 +108,8 @@ impl From<Job> for JobView {
             created_at: time(job.created_at),
             started_at: job.state.started_at().map(time),
             finished_at: job.state.finished_at().map(time),
+            worker: job.worker().unwrap_or_default().to_owned(),
             message: job.message,
-            worker: job.worker,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     balancer::Address,
     job::{JobId, JobSpec},
     metrics::Attempt,
-    store,
+    store::memory as store,
     worker_client::{self, Task},
 };
 

@@ -139,8 +139,8 @@ impl Relay {
     /// Counts a question that failed.
     fn unanswered(&mut self, error: &Error) -> Option<Ending> {
         self.unanswered += 1;
-        let (id, worker, questions) = (self.job.id, &self.job.worker, self.unanswered);
-        tracing::warn!(job.id = %id, worker.address = worker, questions, error = error.chain(), "worker is silent");
+        let (id, worker, questions) = (self.job.id, &self.job.worker(), self.unanswered);
+        tracing::warn!(job.id = %id, worker.address = worker.unwrap_or_default(), questions, error = error.chain(), "worker is silent");
         (questions >= QUESTIONS).then(|| Ending::Lost(error.chain()))
     }
 
@@ -168,7 +168,7 @@ impl Relay {
     fn warn_once(&mut self, reason: &str) {
         if !self.warned {
             self.warned = true;
-            tracing::warn!(job.id = %self.job.id, worker.address = self.job.worker, reason, "report ignored");
+            tracing::warn!(job.id = %self.job.id, worker.address = self.job.worker().unwrap_or_default(), reason, "report ignored");
         }
     }
 

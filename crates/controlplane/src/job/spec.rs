@@ -2,15 +2,23 @@
 //!
 //! The worker repeats them: neither side trusts the other.
 
+mod by_name;
+mod kind_by_name;
 mod metadata;
 mod url;
 
 use std::collections::BTreeMap;
 
 use preset::{OutputType, Preset};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use service::key;
 use utoipa::ToSchema;
+
+/// For requests that name none.
+const DEFAULT_PRIORITY: i64 = 50;
+
+/// Starts before all others.
+const MAX_PRIORITY: u8 = 100;
 
 /// What a client sends to create a job. Fields that are not named here are ignored.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -27,6 +35,9 @@ pub struct JobRequest {
     /// Told the outcome: an `http` or `https` URL.
     #[schema(nullable = false)]
     callback_url: Option<String>,
+    /// Among jobs that wait, those with a higher priority start first: 0 to 100.
+    #[schema(nullable = false, minimum = 0, maximum = 100, default = 50)]
+    priority: Option<i64>,
 }
 
 /// Where a result goes.
@@ -47,20 +58,23 @@ pub struct OutputRequest {
 }
 
 /// What a job is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
     /// Where the source is, exactly as the client wrote it: a signed URL must not be rewritten.
     pub input_url: String,
     /// How to encode.
+    #[serde(with = "by_name")]
     pub preset: &'static Preset,
     /// Where the result goes.
     pub output: Output,
     /// Told the outcome.
     pub callback_url: Option<String>,
+    /// 0 to 100; the highest starts first.
+    pub priority: u8,
 }
 
 /// Where a result goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Which of the worker's storages.
     pub storage: Storage,
@@ -69,11 +83,13 @@ pub struct Output {
     /// Stored with each S3 object.
     pub metadata: BTreeMap<String, String>,
     /// The kind of output, if the client named it.
+    #[serde(with = "kind_by_name")]
     pub kind: Option<OutputType>,
 }
 
 /// A kind of storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Storage {
     /// An S3-compatible bucket.
     S3,
@@ -115,7 +131,15 @@ impl JobRequest {
         if let Some(callback_url) = &self.callback_url {
             at("callback_url", url::check_callback(callback_url))?;
         }
-        Ok(JobSpec { input_url, preset, output, callback_url: self.callback_url })
+        let priority = check_priority(self.priority)?;
+        Ok(JobSpec { input_url, preset, output, callback_url: self.callback_url, priority })
+    }
+}
+
+fn check_priority(given: Option<i64>) -> Result<u8, Invalid> {
+    match u8::try_from(given.unwrap_or(DEFAULT_PRIORITY)) {
+        Ok(priority) if priority <= MAX_PRIORITY => Ok(priority),
+        Ok(_) | Err(_) => Err(invalid("priority", "must be from 0 to 100")),
     }
 }
 

@@ -1,16 +1,24 @@
 //! The state machine of a job: QUEUED → PROCESSING → UPLOADING → COMPLETED, or FAILED or CANCELLED from any of the
 //! first three.
 //!
-//! Steps may be left out, none is taken back: progress never falls, and the last three are final.
+//! Steps may be left out, and progress never falls. Only the end of an attempt takes a job back, to QUEUED, where it
+//! waits for the next one. The last three are final.
 
 use jiff::Timestamp;
 use proto::v1::JobStatus;
+use serde::{Deserialize, Serialize};
 
 /// Where a job stands, with what is known there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum State {
-    /// A worker has it and has not begun.
-    Queued,
+    /// It waits for a worker, or a worker has it and has not begun.
+    Queued {
+        /// How far an earlier attempt came, 0 to 100.
+        progress: f32,
+        /// When the first attempt began to encode, if one did.
+        started_at: Option<Timestamp>,
+    },
     /// The worker encodes.
     Processing {
         /// 0 to 100.
@@ -47,7 +55,7 @@ pub enum State {
 }
 
 /// How far a job without a result came.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     /// 0 to 100.
     pub progress: f32,
@@ -108,6 +116,9 @@ pub struct InvalidTransition {
 }
 
 impl State {
+    /// The state of a new job.
+    pub const NEW: Self = Self::Queued { progress: 0.0, started_at: None };
+
     /// The state after a worker's report.
     ///
     /// # Errors
@@ -125,7 +136,7 @@ impl State {
 
     fn queued(self) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Queued => Ok(self),
+            Self::Queued { .. } => Ok(self),
             state @ (Self::Processing { .. }
             | Self::Uploading { .. }
             | Self::Completed { .. }
@@ -137,7 +148,9 @@ impl State {
     fn processing(self, reported: f32, now: Timestamp) -> Result<Self, InvalidTransition> {
         let reported = if reported.is_finite() { reported.clamp(0.0, 100.0) } else { 0.0 };
         match self {
-            Self::Queued => Ok(Self::Processing { progress: reported, started_at: now }),
+            Self::Queued { progress, started_at } => {
+                Ok(Self::Processing { progress: progress.max(reported), started_at: started_at.unwrap_or(now) })
+            }
             Self::Processing { progress, started_at } => {
                 Ok(Self::Processing { progress: progress.max(reported), started_at })
             }
@@ -151,7 +164,9 @@ impl State {
     fn uploading(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         let started_at = self.started_at().unwrap_or(now);
         match self {
-            Self::Queued | Self::Processing { .. } | Self::Uploading { .. } => Ok(Self::Uploading { started_at }),
+            Self::Queued { .. } | Self::Processing { .. } | Self::Uploading { .. } => {
+                Ok(Self::Uploading { started_at })
+            }
             state @ (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }) => {
                 Err(state.refuse(Status::Uploading))
             }
@@ -183,6 +198,26 @@ impl State {
         Ok(Self::Cancelled { ended })
     }
 
+    /// The state after the end of an attempt that another one is to follow.
+    ///
+    /// # Errors
+    /// When the job has already ended.
+    pub fn requeue(self) -> Result<Self, InvalidTransition> {
+        if self.status().is_terminal() {
+            return Err(self.refuse(Status::Queued));
+        }
+        Ok(Self::Queued { progress: self.progress(), started_at: self.started_at() })
+    }
+
+    /// The state with the progress that was saved beside it.
+    #[must_use]
+    pub fn at_least(mut self, saved: f32) -> Self {
+        if let Self::Queued { progress, .. } | Self::Processing { progress, .. } = &mut self {
+            *progress = progress.max(saved);
+        }
+        self
+    }
+
     fn end(&self, to: Status, now: Timestamp) -> Result<Ended, InvalidTransition> {
         if self.status().is_terminal() {
             return Err(self.refuse(to));
@@ -198,7 +233,7 @@ impl State {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::Queued => Status::Queued,
+            Self::Queued { .. } => Status::Queued,
             Self::Processing { .. } => Status::Processing,
             Self::Uploading { .. } => Status::Uploading,
             Self::Completed { .. } => Status::Completed,
@@ -211,8 +246,7 @@ impl State {
     #[must_use]
     pub fn progress(&self) -> f32 {
         match self {
-            Self::Queued => 0.0,
-            Self::Processing { progress, .. } => *progress,
+            Self::Queued { progress, .. } | Self::Processing { progress, .. } => *progress,
             Self::Uploading { .. } | Self::Completed { .. } => 100.0,
             Self::Failed { ended, .. } | Self::Cancelled { ended } => ended.progress,
         }
@@ -222,7 +256,7 @@ impl State {
     #[must_use]
     pub fn started_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Queued => None,
+            Self::Queued { started_at, .. } => *started_at,
             Self::Processing { started_at, .. }
             | Self::Uploading { started_at }
             | Self::Completed { started_at, .. } => Some(*started_at),
@@ -234,7 +268,7 @@ impl State {
     #[must_use]
     pub fn finished_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Queued | Self::Processing { .. } | Self::Uploading { .. } => None,
+            Self::Queued { .. } | Self::Processing { .. } | Self::Uploading { .. } => None,
             Self::Completed { finished_at, .. } => Some(*finished_at),
             Self::Failed { ended, .. } | Self::Cancelled { ended } => Some(ended.finished_at),
         }

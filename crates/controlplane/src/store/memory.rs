@@ -7,11 +7,44 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-use super::{Error, JobStore};
 use crate::{
     job::{Job, JobId, Status},
     recent::{FINISHED_JOBS, Recent},
 };
+
+/// A place for jobs, as it was.
+pub trait JobStore: Send + Sync {
+    /// Writes a new job down.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the id is taken.
+    fn create<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Reads a job.
+    fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, Error>>;
+
+    /// Writes a job's new state down.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when somebody else has moved the job on.
+    fn update<'a>(&'a self, job: &'a Job, expected: Status) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is such a job already.
+    #[error("job {0} exists already")]
+    Exists(JobId),
+    /// The job is gone or has another status.
+    #[error("job {id} is not in status {} any more", expected.name())]
+    Conflict {
+        /// Which job.
+        id: JobId,
+        /// The status it had.
+        expected: Status,
+    },
+}
 
 /// Jobs in memory.
 #[derive(Debug)]

@@ -269,6 +269,7 @@ impl WorkerService for Service {
             active_job_ids: active,
             worker_id: "stub".to_owned(),
             version: "1.2.3".to_owned(),
+            ..WorkerStatus::default()
         }))
     }
 
@@ -277,6 +278,34 @@ impl WorkerService for Service {
         let success = self.0.active.lock().expect("no panic").contains(&id);
         self.0.cancels.send(id).expect("the test keeps the stub");
         Ok(Response::new(CancelResponse { success, message: String::new() }))
+    }
+
+    type AttachJobStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<JobProgress, Status>> + Send>>;
+    type WatchStatusStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<WorkerStatus, Status>> + Send>>;
+
+    async fn attach_job(
+        &self,
+        _: Request<proto::v1::AttachRequest>,
+    ) -> Result<Response<Self::AttachJobStream>, Status> {
+        Err(Status::unimplemented("not known here"))
+    }
+
+    async fn renew_lease(
+        &self,
+        _: Request<proto::v1::LeaseRequest>,
+    ) -> Result<Response<proto::v1::LeaseResponse>, Status> {
+        Err(Status::unimplemented("not known here"))
+    }
+
+    async fn release_job(
+        &self,
+        _: Request<proto::v1::ReleaseRequest>,
+    ) -> Result<Response<proto::v1::ReleaseResponse>, Status> {
+        Err(Status::unimplemented("not known here"))
+    }
+
+    async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
+        Err(Status::unimplemented("not known here"))
     }
 }
 

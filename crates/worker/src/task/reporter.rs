@@ -72,6 +72,9 @@ impl Reporter {
             output_url: String::new(),
             error: String::new(),
             failure_kind: FailureKind::Unspecified.into(),
+            fps: None,
+            speed: None,
+            eta_seconds: None,
         }
     }
 }

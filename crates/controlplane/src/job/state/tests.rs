@@ -19,7 +19,7 @@ fn report(status: Status) -> Report {
 }
 
 fn state(status: Status) -> State {
-    State::Queued.apply(report(status), NOW).expect("every state can follow the first")
+    State::NEW.apply(report(status), NOW).expect("every state can follow the first")
 }
 
 #[rstest]
@@ -49,7 +49,7 @@ fn an_illegal_step_names_both_ends() {
 #[test]
 fn a_failed_job_tells_how_far_it_came() {
     let later = Timestamp::from_second(5).expect("in range");
-    let state = State::Queued.apply(Report::Processing(42.0), NOW).and_then(|state| state.fail("x".to_owned(), later));
+    let state = State::NEW.apply(Report::Processing(42.0), NOW).and_then(|state| state.fail("x".to_owned(), later));
     let state = state.expect("legal steps");
     assert_eq!((state.progress(), state.started_at(), state.finished_at()), (42.0, Some(NOW), Some(later)));
     assert_eq!(state.error(), Some("x"));
@@ -69,7 +69,7 @@ fn any_report() -> impl Strategy<Value = Report> {
 proptest! {
     #[test]
     fn whatever_a_worker_says_nothing_goes_back(reports in proptest::collection::vec(any_report(), 0..40)) {
-        let mut state = State::Queued;
+        let mut state = State::NEW;
         let mut changes = 0;
         for report in reports {
             let Ok(next) = state.clone().apply(report, NOW) else { continue };

@@ -27,6 +27,7 @@ mod aborted;
 mod log;
 mod server;
 mod taken_back;
+mod unheard;
 
 const MIB: usize = 1024 * 1024;
 
@@ -237,6 +238,8 @@ async fn a_server_that_never_answers_ends_in_an_error() {
     let error = case.fail(&file).await;
     assert!(error.to_string().starts_with("cannot upload s3://media/out: "), "{error}");
     assert!(error.to_string().contains("timeout"), "{error}");
+    // The reason is known, so it is not asked for.
+    assert!(!case.server.events().iter().any(|event| event.contains("POST")), "{:?}", case.server.events());
 }
 
 #[tokio::test]

@@ -1,0 +1,93 @@
+//! Conditional changes.
+
+use jiff::Timestamp;
+
+use super::{PlaneId, StoredEvent, outbox::NewCallback};
+use crate::job::{Job, JobId, Status};
+
+/// A job to write down.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// The job, in status QUEUED.
+    pub job: Job,
+    /// Its first event.
+    pub event: StoredEvent,
+    /// Whether it waits, or is being offered to a worker.
+    pub fate: Fate,
+    /// The client's name for the request.
+    pub idempotency_key: Option<String>,
+    /// How many jobs may wait, this one among them. Several control planes on one store may exceed it by what they
+    /// write at the same time.
+    pub queue_limit: Option<u64>,
+}
+
+/// What became of a job to write down.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    /// It is written down.
+    New,
+    /// The same request was written down before, as this job. Boxed for its size.
+    Before(Box<super::Record>),
+}
+
+/// What a writer expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// The job's status.
+    pub status: Status,
+    /// The number of its last attempt, 0 before the first.
+    pub attempt: u32,
+    /// Who drives it.
+    pub owner: Option<PlaneId>,
+}
+
+/// Who is to see to a job from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits for a slot, from that time on, and belongs to nobody.
+    Waiting {
+        /// When it may start.
+        due: Timestamp,
+    },
+    /// A control plane drives it: its last attempt runs, or is about to.
+    Driven {
+        /// Which.
+        by: PlaneId,
+        /// No client was told of it yet.
+        provisional: bool,
+    },
+    /// It has ended.
+    Ended,
+}
+
+/// A step of a job.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    /// The job as it is to be.
+    pub job: Job,
+    /// What must be there.
+    pub expected: Expected,
+    /// Who is to see to it.
+    pub fate: Fate,
+    /// What listeners are told, if anything.
+    pub event: Option<StoredEvent>,
+    /// Who else is told.
+    pub callback: Option<NewCallback>,
+}
+
+/// How far a running job is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Which job.
+    pub id: JobId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Who drives it.
+    pub owner: PlaneId,
+    /// 0 to 100.
+    pub percent: f32,
+    /// What listeners are told, under the number of the last status.
+    pub event: StoredEvent,
+    /// Its number after that.
+    pub update: u32,
+}
