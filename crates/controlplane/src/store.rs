@@ -7,12 +7,20 @@
 //! - [`change`]: conditional changes
 //! - [`list`]: pages of jobs
 //! - [`outbox`]: callbacks that are due
+//! - [`url`], [`open`]: which store the settings name, and opening it
+//! - [`sqlite`], [`postgres`]: the stores; [`row`] and [`failure`] are what they share
 
 pub mod change;
+mod failure;
 pub mod list;
 pub mod memory;
+pub mod open;
 pub mod outbox;
+pub mod postgres;
 pub mod record;
+mod row;
+pub mod sqlite;
+pub mod url;
 
 use std::time::Duration;
 
@@ -23,8 +31,10 @@ use tokio::sync::broadcast;
 pub use self::{
     change::{Created, Expected, Fate, NewJob, Progress, Transition},
     list::{Cursor, Filter, Page},
+    open::{OpenError, StoreConfig, open},
     outbox::{Callback, CallbackId, Settlement},
     record::{PlaneId, Record, StoredEvent},
+    url::Database,
 };
 use crate::job::JobId;
 

@@ -41,6 +41,14 @@ pub struct Expected {
     pub owner: Option<PlaneId>,
 }
 
+impl Expected {
+    /// True where that is a job that waits: queued, and nobody drives it.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.status == Status::Queued && self.owner.is_none()
+    }
+}
+
 /// Who is to see to a job from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

@@ -1,0 +1,97 @@
+//! New jobs, and those that were never told of.
+
+use sqlx::PgPool;
+
+use super::notice::{self, CHANNEL};
+use crate::{
+    job::JobId,
+    store::{
+        Change, Created, Error, Expected, Fate, NewJob, Record,
+        row::{Columns, JobRow},
+    },
+};
+
+/// How often a job is written anew when the one that had its key goes away at the same moment.
+const TRIES: u32 = 3;
+
+/// Writes a job down.
+pub(super) async fn create(pool: &PgPool, new: NewJob) -> Result<Created, Error> {
+    for _ in 0..TRIES {
+        if let Some(before) = before(pool, &new).await? {
+            return Ok(before);
+        }
+        if insert(pool, &new).await? {
+            return Ok(Created::New);
+        }
+        // Either somebody has just used the key, which the next look shows, or the queue is full.
+        if new.idempotency_key.is_none() || is_full(pool, &new).await? {
+            return Err(Error::QueueFull);
+        }
+    }
+    Err(Error::Unavailable("the same request comes and goes".to_owned()))
+}
+
+/// The job that the key stands for.
+async fn before(pool: &PgPool, new: &NewJob) -> Result<Option<Created>, Error> {
+    let Some(key) = &new.idempotency_key else { return Ok(None) };
+    let query = sqlx::query_as(
+        "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE idempotency_key = $1",
+    );
+    let row: Option<JobRow> = query.bind(key).fetch_optional(pool).await?;
+    match row.map(Record::try_from).transpose()? {
+        None => Ok(None),
+        Some(before) if before.job.spec == new.job.spec => Ok(Some(Created::Before(Box::new(before)))),
+        Some(_) => Err(Error::KeyTaken),
+    }
+}
+
+fn limit(new: &NewJob) -> Option<i64> {
+    let waits = matches!(new.fate, Fate::Waiting { .. });
+    new.queue_limit.filter(|_| waits).map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+async fn is_full(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
+    let Some(limit) = limit(new) else { return Ok(false) };
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting").fetch_one(pool).await?;
+    Ok(waiting >= limit)
+}
+
+async fn insert(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
+    let row = Columns::new(&new.job, new.fate)?;
+    let query = sqlx::query(
+        "WITH made AS (
+             INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset,
+                 provisional, progress, created_at, finished_at, idempotency_key)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+             WHERE $16::bigint IS NULL OR (SELECT count(*) FROM jobs WHERE waiting) < $16
+             ON CONFLICT (idempotency_key) DO NOTHING
+             RETURNING id
+         ), told AS (
+             INSERT INTO events (job, number, json) SELECT id, $17, $18 FROM made
+         )
+         SELECT CASE WHEN $7 THEN pg_notify($19, $20)::text END FROM made",
+    );
+    let query = query.bind(row.id).bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner);
+    let query = query.bind(row.running).bind(row.waiting).bind(row.due.unwrap_or(row.created_at)).bind(row.priority);
+    let query = query.bind(row.preset).bind(row.provisional).bind(row.progress).bind(row.created_at);
+    let query = query.bind(row.finished_at).bind(&new.idempotency_key).bind(limit(new));
+    let query = query.bind(i64::from(new.event.number)).bind(&new.event.json);
+    let done = query.bind(CHANNEL).bind(notice::write(&Change::Queued)).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes a job that no client was told of.
+pub(super) async fn withdraw(pool: &PgPool, id: JobId, expected: Expected) -> Result<(), Error> {
+    let query = sqlx::query(
+        "WITH gone AS (
+             DELETE FROM jobs WHERE id = $1 AND status = $2 AND attempt = $3 AND owner IS NOT DISTINCT FROM $4
+                 AND provisional
+             RETURNING id
+         )
+         SELECT pg_notify($5, $6) FROM gone",
+    );
+    let query = query.bind(id.uuid()).bind(expected.status.name()).bind(i64::from(expected.attempt));
+    let query = query.bind(expected.owner.map(|owner| owner.0));
+    let done = query.bind(CHANNEL).bind(notice::write(&Change::Job(id))).execute(pool).await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(Error::Conflict(id)) }
+}

@@ -1,0 +1,54 @@
+//! Jobs that wait, and jobs that are old.
+
+use jiff::Timestamp;
+use sqlx::PgPool;
+
+use crate::store::{
+    Error, PlaneId, Record,
+    row::{self, JobRow},
+};
+
+/// Takes the job that is to start next. Those that others are about to take are passed over, not waited for.
+pub(super) async fn claim(pool: &PgPool, plane: PlaneId, now: Timestamp) -> Result<Option<Record>, Error> {
+    let query = sqlx::query_as(
+        "WITH next AS (
+             SELECT id FROM jobs WHERE waiting AND due <= $2
+             ORDER BY priority DESC, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE jobs SET owner = $1, waiting = FALSE FROM next WHERE jobs.id = next.id
+         RETURNING document, progress, cancel_requested, owner, provisional",
+    );
+    let row: Option<JobRow> = query.bind(plane.0).bind(now.as_microsecond()).fetch_optional(pool).await?;
+    row.map(Record::try_from).transpose()
+}
+
+/// When the next job that waits for its time may start.
+pub(super) async fn next_due(pool: &PgPool, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let query = sqlx::query_scalar("SELECT min(due) FROM jobs WHERE waiting AND due > $1");
+    let due: Option<i64> = query.bind(now.as_microsecond()).fetch_one(pool).await?;
+    due.map(row::time).transpose()
+}
+
+/// How many jobs wait.
+pub(super) async fn waiting(pool: &PgPool) -> Result<u64, Error> {
+    let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting");
+    Ok(row::count(query.fetch_one(pool).await?))
+}
+
+/// Removes old jobs.
+pub(super) async fn expire(pool: &PgPool, before: Timestamp, limit: u32) -> Result<u64, Error> {
+    let query = sqlx::query(
+        "DELETE FROM jobs WHERE id IN (
+             SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1
+             ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+         )",
+    );
+    let query = query.bind(before.as_microsecond()).bind(i64::from(limit));
+    Ok(query.execute(pool).await?.rows_affected())
+}
+
+/// Writes something.
+pub(super) async fn probe(pool: &PgPool) -> Result<(), Error> {
+    sqlx::query("UPDATE probe SET writes = writes + 1").execute(pool).await?;
+    Ok(())
+}

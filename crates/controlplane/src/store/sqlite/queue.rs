@@ -1,0 +1,89 @@
+//! Who drives which job.
+
+use jiff::Timestamp;
+
+use super::{pending::Operation, writer::Tx};
+use crate::store::{
+    Change, Error, PlaneId, Record,
+    row::{self, JobRow},
+};
+
+/// Takes the job that is to start next.
+pub(super) struct Claim {
+    pub(super) plane: PlaneId,
+    pub(super) now: Timestamp,
+}
+
+impl Operation for Claim {
+    type Answer = Option<Record>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
+        let query = sqlx::query_as(
+            "UPDATE jobs SET owner = ?, waiting = FALSE
+             WHERE id = (SELECT id FROM jobs WHERE waiting AND due <= ?
+                         ORDER BY priority DESC, created_at, id LIMIT 1)
+             RETURNING document, progress, cancel_requested, owner, provisional",
+        );
+        let query = query.bind(self.plane.0).bind(self.now.as_microsecond());
+        let row: Option<JobRow> = query.fetch_optional(&mut tx.connection).await?;
+        tx.moved(-i64::from(row.is_some()));
+        row.map(Record::try_from).transpose()
+    }
+}
+
+/// Takes over what others left.
+pub(super) struct Adopt(pub(super) PlaneId);
+
+impl Operation for Adopt {
+    type Answer = Vec<Record>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Vec<Record>, Error> {
+        let plane = self.0.0;
+        // No client was told of these, and no worker was.
+        let query = sqlx::query("DELETE FROM jobs WHERE owner <> ? AND NOT running AND provisional");
+        query.bind(plane).execute(&mut tx.connection).await?;
+        let query = sqlx::query("UPDATE jobs SET owner = NULL, waiting = TRUE WHERE owner <> ? AND NOT running");
+        let freed = query.bind(plane).execute(&mut tx.connection).await?;
+        let query = sqlx::query_as(
+            "UPDATE jobs SET owner = ?1 WHERE owner <> ?1
+             RETURNING document, progress, cancel_requested, owner, provisional",
+        );
+        let rows: Vec<JobRow> = query.bind(plane).fetch_all(&mut tx.connection).await?;
+        tx.moved(i64::try_from(freed.rows_affected()).unwrap_or(i64::MAX));
+        if freed.rows_affected() > 0 {
+            tx.changes.push(Change::Queued);
+        }
+        row::records(rows)
+    }
+}
+
+/// Removes old jobs.
+pub(super) struct Expire {
+    pub(super) before: Timestamp,
+    pub(super) limit: u32,
+}
+
+impl Operation for Expire {
+    type Answer = u64;
+
+    async fn run(&self, tx: &mut Tx) -> Result<u64, Error> {
+        let query = sqlx::query(
+            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ?
+                                           ORDER BY finished_at LIMIT ?)",
+        );
+        let query = query.bind(self.before.as_microsecond()).bind(self.limit);
+        Ok(query.execute(&mut tx.connection).await?.rows_affected())
+    }
+}
+
+/// Writes something.
+pub(super) struct Probe;
+
+impl Operation for Probe {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+        sqlx::query("UPDATE probe SET writes = writes + 1").execute(&mut tx.connection).await?;
+        Ok(())
+    }
+}

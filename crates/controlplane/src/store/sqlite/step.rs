@@ -1,0 +1,93 @@
+//! Steps of a job.
+
+use super::{create::insert_event, pending::Operation, read, writer::Tx};
+use crate::{
+    job::{JobId, Status},
+    store::{Change, Error, Fate, Progress, Record, Transition, outbox::NewCallback, row, row::Columns},
+};
+
+impl Operation for Transition {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+        let id = self.job.id;
+        if !update(tx, self).await? {
+            return Err(Error::Conflict(id));
+        }
+        if let Some(event) = &self.event {
+            insert_event(&mut tx.connection, id, event).await?;
+        }
+        if let Some(callback) = &self.callback {
+            insert_callback(tx, callback, self).await?;
+            tx.changes.push(Change::Callback);
+        }
+        let waits = matches!(self.fate, Fate::Waiting { .. });
+        tx.moved(i64::from(waits) - i64::from(self.expected.waits()));
+        tx.changes.push(Change::Job(id));
+        if waits {
+            tx.changes.push(Change::Queued);
+        }
+        Ok(())
+    }
+}
+
+async fn update(tx: &mut Tx, step: &Transition) -> Result<bool, Error> {
+    let row = Columns::new(&step.job, step.fate)?;
+    let query = sqlx::query(
+        "UPDATE jobs SET document = ?, status = ?, attempt = ?, owner = ?, running = ?, waiting = ?,
+             due = coalesce(?, due), provisional = ?, progress = max(progress, ?), finished_at = ?
+         WHERE id = ? AND status = ? AND attempt = ? AND owner IS ?",
+    );
+    let query = query.bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner).bind(row.running);
+    let query = query.bind(row.waiting).bind(row.due).bind(row.provisional).bind(row.progress).bind(row.finished_at);
+    let query = query.bind(row.id).bind(step.expected.status.name()).bind(step.expected.attempt);
+    let done = query.bind(step.expected.owner.map(|owner| owner.0)).execute(&mut tx.connection).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn insert_callback(tx: &mut Tx, callback: &NewCallback, step: &Transition) -> Result<(), Error> {
+    let at = row::called_at(&step.job);
+    let query = sqlx::query("INSERT INTO callbacks (id, job, url, payload, created_at, due) VALUES (?, ?, ?, ?, ?, ?)");
+    let query = query.bind(callback.id.0).bind(step.job.id.uuid()).bind(&callback.url).bind(&callback.payload);
+    query.bind(at).bind(at).execute(&mut tx.connection).await?;
+    Ok(())
+}
+
+/// Notes how far jobs are.
+pub(super) struct SaveProgress(pub(super) Vec<Progress>);
+
+impl Operation for SaveProgress {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+        for progress in &self.0 {
+            let query = sqlx::query(
+                "UPDATE jobs SET progress = max(progress, ?)
+                 WHERE id = ? AND attempt = ? AND owner = ? AND status IN (?, ?)",
+            );
+            let query = query.bind(progress.percent).bind(progress.id.uuid()).bind(progress.attempt);
+            let query = query.bind(progress.owner.0).bind(Status::Processing.name()).bind(Status::Uploading.name());
+            if query.execute(&mut tx.connection).await?.rows_affected() == 1 {
+                let Progress { id, event, update, .. } = progress;
+                tx.changes.push(Change::Progress { id: *id, event: event.clone(), update: *update });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Notes that a job is to be stopped.
+pub(super) struct RequestCancel(pub(super) JobId);
+
+impl Operation for RequestCancel {
+    type Answer = Option<Record>;
+
+    async fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
+        let query = sqlx::query("UPDATE jobs SET cancel_requested = TRUE WHERE id = ? AND finished_at IS NULL");
+        let done = query.bind(self.0.uuid()).execute(&mut tx.connection).await?;
+        if done.rows_affected() == 1 {
+            tx.changes.push(Change::Job(self.0));
+        }
+        read::get(&mut tx.connection, self.0).await
+    }
+}

@@ -1,0 +1,202 @@
+//! The one writer: everything that waits goes into one transaction, and is answered after its commit.
+
+use std::{mem, sync::Mutex, sync::PoisonError, time::Duration};
+
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    pending::{Operation, Pending, Slot},
+    place::Place,
+};
+use crate::store::{Change, Error};
+
+/// How many operations may wait. More would only wait longer.
+const WAITING: usize = 1024;
+
+/// How many operations share a transaction at most.
+const BATCH: usize = 256;
+
+/// How long a caller waits for room and for its answer each: a disk that takes longer is as good as gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A transaction that has begun.
+pub(super) struct Tx {
+    /// The connection that it is on.
+    pub(super) connection: SqliteConnection,
+    /// What is told to listeners once it is committed.
+    pub(super) changes: Vec<Change>,
+    /// How many jobs wait, once somebody has counted.
+    waiting: Option<i64>,
+}
+
+impl Tx {
+    /// How many jobs wait.
+    pub(super) async fn waiting(&mut self) -> Result<i64, Error> {
+        if let Some(waiting) = self.waiting {
+            return Ok(waiting);
+        }
+        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting");
+        let waiting = query.fetch_one(&mut self.connection).await?;
+        self.waiting = Some(waiting);
+        Ok(waiting)
+    }
+
+    /// Notes that jobs have joined the queue or left it.
+    pub(super) fn moved(&mut self, joined: i64) {
+        self.waiting = self.waiting.map(|waiting| waiting + joined);
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), Error> {
+        sqlx::query(sql).execute(&mut self.connection).await?;
+        Ok(())
+    }
+}
+
+/// Hands operations to the task that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// `None` once closed.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Pending>>>>,
+    task: TaskTracker,
+}
+
+impl Writer {
+    pub(super) fn start(place: Place, connection: SqliteConnection, listeners: broadcast::Sender<Change>) -> Self {
+        let (sender, queue) = mpsc::channel(WAITING);
+        let tx = Some(Tx { connection, changes: Vec::new(), waiting: None });
+        let task = TaskTracker::new();
+        task.spawn(Task { place, tx, listeners }.run(queue));
+        task.close();
+        Self { queue: Mutex::new(Some(sender)), task }
+    }
+
+    /// Runs an operation; its answer comes once it is durable.
+    pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer, Error> {
+        let (caller, answer) = oneshot::channel();
+        let slot = Box::new(Slot { operation, answer: None, caller });
+        let queue = self.queue().clone().ok_or_else(closed)?;
+        match timeout(PATIENCE, queue.reserve()).await {
+            Ok(Ok(room)) => room.send(slot),
+            Ok(Err(_)) => return Err(closed()),
+            Err(_) => return Err(unavailable("too much waits to be written")),
+        }
+        drop(queue);
+        match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(closed())),
+            Err(_) => Err(unavailable("the disk takes too long")),
+        }
+    }
+
+    /// Writes what waits, then ends.
+    pub(super) async fn close(&self) {
+        self.queue().take();
+        self.task.wait().await;
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Box<dyn Pending>>>> {
+        // No code that can panic runs under this lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task that writes.
+struct Task {
+    place: Place,
+    /// `None` after a failure, until the next transaction.
+    tx: Option<Tx>,
+    listeners: broadcast::Sender<Change>,
+}
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Pending>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            batch.retain(|pending| !pending.is_abandoned());
+            self.write(mem::take(&mut batch)).await;
+        }
+        if let Some(tx) = self.tx.take() {
+            // The log is moved into the file; whatever stops that is found at the next start.
+            let _ = tx.connection.close().await;
+        }
+    }
+
+    /// Writes all of them in one transaction. Where one cannot be written, each gets a transaction of its own.
+    async fn write(&mut self, mut batch: Vec<Box<dyn Pending>>) {
+        match self.commit(&mut batch).await {
+            Err(Error::Broken(_)) if batch.len() > 1 => {
+                for pending in batch {
+                    Box::pin(self.write(vec![pending])).await;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, operations = batch.len(), "cannot write jobs down");
+                batch.into_iter().for_each(|pending| pending.fail(&error));
+            }
+            Ok(()) => batch.into_iter().for_each(Pending::settle),
+        }
+    }
+
+    async fn commit(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        let done = Self::transaction(&mut tx, batch).await;
+        match done {
+            Ok(()) => {
+                for change in tx.changes.drain(..) {
+                    // Nobody may listen.
+                    let _ = self.listeners.send(change);
+                }
+                self.tx = Some(tx);
+            }
+            Err(_) => self.undo(tx).await,
+        }
+        done
+    }
+
+    /// The connection, a new one if the last is gone or the file is another.
+    async fn begin(&mut self) -> Result<Tx, Error> {
+        let moved = self.place.has_moved().await?;
+        match self.tx.take() {
+            Some(tx) if !moved => Ok(tx),
+            Some(_) | None => {
+                let connection = self.place.again(moved).await?;
+                Ok(Tx { connection, changes: Vec::new(), waiting: None })
+            }
+        }
+    }
+
+    async fn transaction(tx: &mut Tx, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
+        tx.execute("BEGIN IMMEDIATE").await?;
+        for pending in batch {
+            pending.run(tx).await?;
+        }
+        tx.execute("COMMIT").await
+    }
+
+    /// Takes everything back. A connection to a file is closed after that, since what is wrong may be wrong with it;
+    /// one to memory is all there is.
+    async fn undo(&mut self, mut tx: Tx) {
+        tx.changes.clear();
+        tx.waiting = None;
+        // SQLite may have done it by itself.
+        let _ = tx.execute("ROLLBACK").await;
+        if self.place.is_memory() {
+            self.tx = Some(tx);
+        }
+    }
+}
+
+fn closed() -> Error {
+    unavailable("it is closed")
+}
+
+fn unavailable(reason: &str) -> Error {
+    Error::Unavailable(reason.to_owned())
+}
