@@ -1,9 +1,12 @@
 //! Says in one sentence why S3 did not do something.
 
+use std::iter::successors;
+
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
+use hyper_util::client::legacy;
 
 use super::Error;
 use crate::failure::Blame;
@@ -24,6 +27,19 @@ where
         Some(_) | None => Blame::Infrastructure,
     };
     Error::S3 { operation, bucket: bucket.to_owned(), key: key.to_owned(), cause: sentence(error), blame }
+}
+
+/// Whether a connection stood and broke before an answer was read, by neither our time limits nor our body.
+pub(super) fn broke_off<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::DispatchFailure(failure) = error else { return false };
+    if failure.is_timeout() || failure.is_user() {
+        return false;
+    }
+    // A failure without an HTTP client's error, such as that of finding credentials, has not come to a connection.
+    let first = failure.as_connector_error().map(|error| -> &(dyn std::error::Error + 'static) { error });
+    successors(first, |error| error.source())
+        .filter_map(|error| error.downcast_ref::<legacy::Error>())
+        .any(|error| !error.is_connect())
 }
 
 /// Messages of the SDK that tell nothing.

@@ -1,6 +1,11 @@
 //! Uploads a file in parts.
 
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::SdkError,
+    operation::create_multipart_upload::CreateMultipartUploadError,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +29,9 @@ const MIB: u64 = 1024 * 1024;
 
 /// A range of the file: its number from 1, its offset and its length.
 type Part = (i32, u64, u64);
+
+/// What S3 answered when it was asked to begin an upload.
+type Begun = Result<Upload, SdkError<CreateMultipartUploadError, HttpResponse>>;
 
 impl Publication<'_> {
     /// `stop` is this file's own: it is cancelled when a part fails.
@@ -70,6 +78,12 @@ impl Publication<'_> {
     }
 
     async fn begin(&self, item: &Item, stop: &CancellationToken) -> Result<Upload, Error> {
+        let begun = self.ask_to_begin(item, stop).await.ok_or(Error::Cancelled)?;
+        begun.map_err(|error| cause::error("begin upload to", &self.s3.bucket, &item.key, &error))
+    }
+
+    /// `None` when there was no answer by the time that `stop` leaves.
+    pub(super) async fn ask_to_begin(&self, item: &Item, stop: &CancellationToken) -> Option<Begun> {
         let bucket = &self.s3.bucket;
         let request = self
             .s3
@@ -85,9 +99,9 @@ impl Publication<'_> {
             .config_override(self.s3.client.patience(0))
             .send();
         // Given more time than a part: an upload whose id is never heard cannot be aborted.
-        let answer = unless_stopped(stop, self.s3.client.timing().clean_up, request).await.ok_or(Error::Cancelled)?;
-        let answer = answer.map_err(|error| cause::error("begin upload to", bucket, &item.key, &error))?;
-        Ok(Upload { bucket: bucket.clone(), key: item.key.clone(), id: answer.upload_id.unwrap_or_default() })
+        let answer = unless_stopped(stop, self.s3.client.timing().clean_up, request).await?;
+        let id = answer.map(|answer| answer.upload_id.unwrap_or_default());
+        Some(id.map(|id| Upload { bucket: bucket.clone(), key: item.key.clone(), id }))
     }
 
     async fn put_part(
@@ -159,7 +173,7 @@ impl Publication<'_> {
     }
 
     /// Aborts an upload; when that fails, its note stays for the next start. `None` when it failed.
-    async fn abort(&self, upload: &Upload, note: Option<Note>) -> Option<Aborted> {
+    pub(super) async fn abort(&self, upload: &Upload, note: Option<Note>) -> Option<Aborted> {
         match self.s3.client.abort(upload).await {
             Ok(aborted) => {
                 if let Some(note) = note {

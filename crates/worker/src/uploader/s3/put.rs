@@ -4,6 +4,7 @@ use aws_sdk_s3::primitives::{ByteStream, Length};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Item, Publication, cause, together::unless_stopped};
+use crate::uploader::journal::Note;
 
 /// How much is read from a file at once, in bytes.
 const READ_SIZE: usize = 128 * 1024;
@@ -30,8 +31,33 @@ impl Publication<'_> {
                 self.note_put(item, answer.e_tag());
                 Ok(())
             }
-            Some(Err(error)) => Err(cause::error("upload", bucket, &item.key, &error)),
+            Some(Err(error)) => {
+                let refusal = if cause::broke_off(&error) { self.refusal(item, stop).await } else { None };
+                Err(refusal.unwrap_or_else(|| cause::error("upload", bucket, &item.key, &error)))
+            }
             None => Err(Error::Cancelled),
+        }
+    }
+
+    /// Why S3 refuses an object whose request broke off, or `None` when it does not say so.
+    ///
+    /// A server that refuses an object may close the connection before it has read the body, and then its answer can be
+    /// lost. Beginning a multipart upload needs the same permission and has no body.
+    async fn refusal(&self, item: &Item, stop: &CancellationToken) -> Option<Error> {
+        if stop.is_cancelled() {
+            return None;
+        }
+        match self.ask_to_begin(item, stop).await? {
+            Ok(upload) => {
+                // Without a note it is aborted all the same.
+                let note = Note::write(self.journal, &upload).ok();
+                self.abort(&upload, note).await;
+                None
+            }
+            Err(error) => {
+                error.as_service_error()?;
+                Some(cause::error("upload", &self.s3.bucket, &item.key, &error))
+            }
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::sync::Mutex;
 
-use super::{super::Item, server::SECRET, *};
+use super::{
+    super::{Item, cause},
+    server::SECRET,
+    *,
+};
 
 /// Lengths of a file that is sent with its request's head, and of the largest that goes in one request.
 const LENGTHS: [usize; 2] = [10, 8 * MIB];
@@ -68,9 +72,22 @@ async fn a_cancellation_ends_the_question() {
     let case = Case::with(Timing { answer: 2 * BOUND, clean_up: Duration::from_millis(200), ..patient() }).await;
     case.server.set(Network::Silent);
     let cancel = async {
-        case.server.saw(BEGIN).await;
+        tokio::time::timeout(BOUND, case.server.saw(BEGIN)).await.expect("it asks");
         case.cancel.cancel();
     };
     let (error, ()) = tokio::join!(fail(&case, "wrong", 10), cancel);
     assert!(error.contains("client error (SendRequest)"), "{error}");
+}
+
+#[tokio::test]
+async fn only_what_had_a_connection_broke_off() {
+    let case = Case::new().await;
+    // Bound and dropped: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let nobody = client(format!("http://{port}").parse().expect("a URL"), "secret", patient());
+    let there = case.server.good_client();
+    for (client, key, expected) in [(&there, "unheard", true), (&there, "forbidden", false), (&nobody, "out", false)] {
+        let error = client.get().await.put_object().bucket(BUCKET).key(key).send().await.expect_err("it fails");
+        assert_eq!(cause::broke_off(&error), expected, "{error:?}");
+    }
 }
