@@ -9,9 +9,11 @@
 //! - `rotation`: whose turn it is
 //! - `selection`: the order of asking, as a pure state machine
 //! - `candidates`: drives it
+//! - `room`: waits until there is any
 
 mod address;
 mod candidates;
+mod room;
 mod rotation;
 mod selection;
 
@@ -80,6 +82,11 @@ impl Balancer {
     pub fn candidates(&self) -> Candidates<'_> {
         let avoided: Vec<_> = self.workers.iter().map(Worker::is_avoided).collect();
         Candidates::new(self, self.rotation.order(&avoided))
+    }
+
+    /// Ends when some worker says that it has room.
+    pub async fn room(&self) {
+        room::wait(&self.workers, self.startup_timeout).await;
     }
 
     /// Asks every worker at once how busy it is.

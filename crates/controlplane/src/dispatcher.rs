@@ -1,138 +1,174 @@
-//! Takes a job from request to outcome: finds a worker that admits it, then relays what the worker says.
+//! Takes a job from request to outcome. Every step is in the store before anybody is told of it.
 //!
-//! - `admit`: the way to an admitted job
-//! - `relay`: from then on, one task a job
+//! - `submit`: the way of a new job into the store
+//! - `scheduler`: starts the jobs that wait
+//! - `place`: writes an attempt down and offers it to workers
+//! - `drive`, `link`, `keeper`, `fence`: one attempt, from its submission to its certain end
+//! - `policy`: what follows from that end
+//! - `write`: writes steps down, and waits out a store that is away
+//! - `adopt`: takes over what another process drove
+//! - `cancel`, `follow`: what clients ask for
+//! - `live`: what this process holds in memory
+//! - `ownership`: its lease on the jobs that it drives
+//! - `upkeep`: what is to be done from time to time
 
-mod admit;
-mod relay;
+mod adopt;
+mod cancel;
+mod drive;
+mod fence;
+mod follow;
+mod keeper;
+mod link;
+mod live;
+mod ownership;
+mod place;
+mod policy;
+mod scheduler;
+mod submit;
+mod upkeep;
+mod write;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use jiff::Timestamp;
-use service::{feed::Subscription, lifecycle::Lifecycle};
-use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-pub use admit::SubmitError;
-
-use crate::{
-    balancer::Balancer,
-    event::{JobFeed, Published},
-    job::{Job, JobId, JobSpec, State},
-    limits::Limits,
-    metrics::Metrics,
-    recent::{FINISHED_JOBS, Recent},
-    store::memory::{self as store, JobStore},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-/// Why a job cannot be cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CancelError {
-    /// There is no such job.
-    #[error("job not found")]
-    Unknown,
-    /// The job has ended.
-    #[error("job is already finished")]
-    Finished,
-    /// The store failed.
-    #[error("cannot read the job")]
-    Store(#[from] store::Error),
+use service::lifecycle::Lifecycle;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+
+pub use self::{cancel::CancelError, submit::SubmitError};
+use self::{
+    drive::{Drive, Link},
+    live::Live,
+    ownership::Ownership,
+    submit::Request,
+};
+use crate::{
+    balancer::Balancer,
+    event::JobFeed,
+    job::{Job, JobId, JobSpec},
+    limits::Limits,
+    metrics::Metrics,
+    store::{self, Filter, JobStore, Page, Progress, Record},
+};
+
+/// What the operator has set.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How many jobs may wait for a worker. 0: a job is accepted only when a worker takes it at once.
+    pub max_queued: u64,
+    /// How many attempts at a job may fail.
+    pub max_attempts: u32,
+    /// How long finished jobs are kept.
+    pub retention: Duration,
+    /// Other control planes may use the same store.
+    pub shared_store: bool,
 }
 
 /// Takes jobs from request to outcome. Clones share one state.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Dispatcher(Arc<Shared>);
 
+#[derive(Debug)]
 struct Shared {
     balancer: Balancer,
     store: Arc<dyn JobStore>,
-    live: Mutex<Recent<Live>>,
     metrics: Metrics,
     limits: Limits,
+    rules: Rules,
     lifecycle: Lifecycle,
-    admissions: Semaphore,
-    relays: TaskTracker,
-}
-
-/// What this process knows of a job beyond what the store does.
-#[derive(Debug, Clone)]
-struct Live {
-    feed: JobFeed,
-    cancel: CancellationToken,
+    ownership: Ownership,
+    live: Live,
+    /// Wakes the scheduler: a slot may be free.
+    room: Notify,
+    admissions: Arc<Semaphore>,
+    /// Jobs that are being offered to workers and that no client was told of.
+    offered: Mutex<HashSet<JobId>>,
+    /// Progress that the store does not have yet.
+    unsaved: Mutex<HashMap<JobId, Progress>>,
+    drives: TaskTracker,
 }
 
 impl Dispatcher {
-    /// A dispatcher whose tasks belong to `lifecycle`.
+    /// A dispatcher whose tasks belong to `lifecycle`. It does nothing by itself before [`Dispatcher::start`].
     #[must_use]
     pub fn new(
         balancer: Balancer,
         store: Arc<dyn JobStore>,
         metrics: Metrics,
         limits: Limits,
+        rules: Rules,
         lifecycle: Lifecycle,
     ) -> Self {
         Self(Arc::new(Shared {
             balancer,
             store,
-            live: Mutex::new(Recent::new(FINISHED_JOBS)),
             metrics,
             limits,
+            rules,
             lifecycle,
-            admissions: Semaphore::new(limits.admissions),
-            relays: TaskTracker::new(),
+            ownership: Ownership::new(rules.shared_store),
+            live: Live::default(),
+            room: Notify::new(),
+            admissions: Arc::new(Semaphore::new(limits.admissions)),
+            offered: Mutex::default(),
+            unsaved: Mutex::default(),
+            drives: TaskTracker::new(),
         }))
     }
 
-    /// Finds a worker that admits the job, writes the job down and lets it run. Dropped midway, nothing runs.
+    /// Takes over what dead processes left behind, and starts what runs beside the requests.
     ///
     /// # Errors
-    /// When no worker takes it, when a worker says that none could, or when it cannot be written down.
-    pub async fn submit(&self, spec: JobSpec) -> Result<JobId, SubmitError> {
-        let (id, spec) = (JobId::random(), Arc::new(spec));
-        let admitted = self.0.admit(id, &spec).await.inspect_err(|_| self.0.metrics.job_rejected())?;
-        let job = Job::new(id, spec, Timestamp::now());
-        self.0.store.create(&job).await?;
-        tracing::info!(job.id = %id, job.preset = job.spec.preset.name, worker.address = %admitted.worker, "job accepted");
-        let live = Live { feed: JobFeed::new(), cancel: CancellationToken::new() };
-        live.feed.milestone(Published::new(&job, job.created_at));
-        self.0.live().insert(id, live.clone());
-        let relay = relay::Relay::new(Arc::clone(&self.0), admitted.task, job, live);
-        self.0.lifecycle.spawn("relay", self.0.relays.track_future(relay.run()));
-        Ok(id)
+    /// When the store fails.
+    pub async fn start(&self) -> Result<(), store::Error> {
+        let changes = self.0.store.changes();
+        self.0.ownership.renew(self.0.store.as_ref()).await?;
+        adopt::adopt(&self.0).await?;
+        let lifecycle = &self.0.lifecycle;
+        lifecycle.spawn("follower", follow::run(Arc::clone(&self.0), changes));
+        lifecycle.spawn("scheduler", scheduler::run(Arc::clone(&self.0)));
+        lifecycle.spawn("ownership", adopt::run(Arc::clone(&self.0)));
+        lifecycle.spawn("upkeep", upkeep::run(Arc::clone(&self.0)));
+        Ok(())
+    }
+
+    /// Takes a job in. It is durable when this ends well.
+    ///
+    /// # Errors
+    /// When there is no room for it, when a worker says that none could run it, or when it cannot be written down.
+    pub async fn submit(&self, spec: JobSpec, key: Option<String>) -> Result<JobId, SubmitError> {
+        let request = Request { spec: Arc::new(spec), key };
+        Arc::clone(&self.0).take_in(request).await.inspect_err(|_| self.0.metrics.job_rejected())
     }
 
     /// The job as it stands; `None` when there is none.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn job(&self, id: JobId) -> Result<Option<Job>, store::Error> {
-        let stored = self.0.store.get(id).await?;
-        // Percentages reach the feed at once and the store only with the next status.
-        let latest = self.0.live().get(id).and_then(|live| live.feed.latest());
-        Ok(stored.map(|stored| match latest {
-            Some(latest) if latest.job.state.status() == stored.state.status() => latest.job.clone(),
-            Some(_) | None => stored,
-        }))
+    pub async fn job(&self, id: JobId) -> Result<Option<Record>, store::Error> {
+        let record = self.0.store.get(id).await?;
+        Ok(record.map(|record| self.0.newest(record)))
     }
 
-    /// A listener who starts with the job's first event; `None` when there is no such job.
-    #[must_use]
-    pub fn subscribe(&self, id: JobId) -> Option<Subscription<Arc<Published>>> {
-        self.0.live().get(id).map(|live| live.feed.subscribe())
-    }
-
-    /// Asks for a job to be stopped. Asking twice changes nothing.
+    /// Some jobs, newest first.
     ///
     /// # Errors
-    /// When the job is unknown or has ended.
-    pub async fn cancel(&self, id: JobId) -> Result<(), CancelError> {
-        let job = self.0.store.get(id).await?.ok_or(CancelError::Unknown)?;
-        if job.state.status().is_terminal() {
-            return Err(CancelError::Finished);
-        }
-        let live = self.0.live().get(id).cloned().ok_or(CancelError::Unknown)?;
-        live.cancel.cancel();
-        Ok(())
+    /// When the store fails.
+    pub async fn list(&self, filter: Filter) -> Result<Page, store::Error> {
+        let mut page = self.0.store.list(filter).await?;
+        page.records = page.records.into_iter().map(|record| self.0.newest(record)).collect();
+        Ok(page)
+    }
+
+    /// Tries whether the store takes writes.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn store_health(&self) -> Result<(), store::Error> {
+        self.0.store.check().await
     }
 
     /// The workers.
@@ -141,21 +177,50 @@ impl Dispatcher {
         &self.0.balancer
     }
 
-    /// Waits for every running job to end. New ones must have been ruled out.
+    /// Waits for the attempts that would end with this process: those on workers without leases. New jobs must have
+    /// been ruled out.
     pub async fn drained(&self) {
-        self.0.relays.close();
-        self.0.relays.wait().await;
+        self.0.drives.close();
+        self.0.drives.wait().await;
+    }
+
+    /// Gives up what this process drives, for others to take over at once.
+    pub async fn resign(&self) {
+        if let Err(error) = self.0.store.resign(self.0.ownership.plane).await {
+            tracing::warn!(%error, "jobs are not handed over now, but when this process's lease has lapsed");
+        }
     }
 }
 
 impl Shared {
-    fn live(&self) -> MutexGuard<'_, Recent<Live>> {
-        // No code that can panic runs under this lock.
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Percentages reach listeners at once and the store a little later.
+    fn newest(&self, mut record: Record) -> Record {
+        if let Some(latest) = self.live.latest(record.job.id)
+            && (latest.milestones, latest.attempt()) == (record.job.milestones, record.job.attempt())
+        {
+            record.job = latest;
+        }
+        record
     }
-}
 
-/// The state of a job whose worker is gone.
-fn lost(state: State, reason: &str, now: Timestamp) -> Result<State, crate::job::InvalidTransition> {
-    state.fail(format!("encoding failed: worker lost: {reason}"), now)
+    fn spawn(&self, drive: Drive, link: Link) {
+        self.lifecycle.spawn("drive", self.drives.track_future(drive.run(link)));
+    }
+
+    /// Tells listeners that a job has ended, and forgets it.
+    fn ended(&self, job: &Job, feed: &JobFeed) {
+        self.metrics.job_ended(job);
+        feed.close();
+        self.live.forget(job.id);
+    }
+
+    fn offered(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        // No code that can panic runs under this lock.
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unsaved(&self) -> MutexGuard<'_, HashMap<JobId, Progress>> {
+        // No code that can panic runs under this lock.
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

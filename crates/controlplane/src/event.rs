@@ -10,7 +10,11 @@ use utoipa::{
     openapi::{Object, ObjectBuilder, Type},
 };
 
-use crate::job::{Job, Status};
+use crate::{
+    job::{Job, Status},
+    store::StoredEvent,
+    worker_client::Vitals,
+};
 
 /// One event of a job's stream: a status change, or progress between two of them.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -34,6 +38,22 @@ pub struct JobEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
+    /// Which try at the job it tells of, from 1. Absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    attempt: Option<u32>,
+    /// Frames encoded a second, while that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    fps: Option<f32>,
+    /// Media time encoded a second of real time, while that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    speed: Option<f32>,
+    /// Seconds until the encode ends at this speed, while that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    eta_seconds: Option<f32>,
     /// When it happened, RFC 3339.
     #[schema(format = DateTime)]
     timestamp: String,
@@ -42,7 +62,7 @@ pub struct JobEvent {
 impl JobEvent {
     /// Where the job stands.
     #[must_use]
-    pub fn of(job: &Job, now: Timestamp) -> Self {
+    pub fn of(job: &Job, vitals: Vitals, now: Timestamp) -> Self {
         Self {
             job_id: job.id.to_string(),
             status: job.state.status().name(),
@@ -50,6 +70,10 @@ impl JobEvent {
             message: job.message.clone(),
             output_url: job.state.output_url().map(str::to_owned),
             error: job.state.error().map(str::to_owned),
+            attempt: Some(job.attempt()).filter(|number| *number > 0),
+            fps: vitals.fps,
+            speed: vitals.speed,
+            eta_seconds: vitals.eta_seconds,
             timestamp: format!("{now:.3}"),
         }
     }
@@ -66,48 +90,42 @@ pub fn status_schema() -> Object {
         .build()
 }
 
-/// The events of one job.
-pub type JobFeed = Feed<Arc<Published>>;
+/// The events of one job, as listeners share them: each is JSON in one line.
+pub type JobFeed = Feed<Arc<str>>;
 
-/// An event as listeners share it.
-#[derive(Debug)]
-pub struct Published {
-    /// The job as it was then.
-    pub job: Job,
-    /// The event as JSON, in one line.
-    pub json: String,
+/// The event that tells where `job` stands, as JSON in one line.
+///
+/// # Panics
+/// Never: strings and numbers are always JSON.
+#[must_use]
+pub fn json(job: &Job, vitals: Vitals, now: Timestamp) -> String {
+    serde_json::to_string(&JobEvent::of(job, vitals, now)).expect("strings and numbers are always JSON")
 }
 
-impl Published {
-    /// The event that tells where `job` stands.
-    ///
-    /// # Panics
-    /// Never: strings and numbers are always JSON.
-    #[must_use]
-    pub fn new(job: &Job, now: Timestamp) -> Arc<Self> {
-        let json = serde_json::to_string(&JobEvent::of(job, now)).expect("strings and numbers are always JSON");
-        Arc::new(Self { job: job.clone(), json })
-    }
+/// The event of a job's last status change, as it is written down.
+#[must_use]
+pub fn milestone(job: &Job, now: Timestamp) -> StoredEvent {
+    StoredEvent { number: job.milestones, json: json(job, Vitals::default(), now) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Report, tests::job};
+    use crate::job::{Blame, Report, tests::job};
 
     fn after(reports: &[Report]) -> JobEvent {
         let mut job = job();
         for report in reports {
             job.apply(report.clone(), "text".to_owned(), Timestamp::UNIX_EPOCH).expect("a legal report");
         }
-        JobEvent { job_id: "the-id".to_owned(), ..JobEvent::of(&job, Timestamp::UNIX_EPOCH) }
+        JobEvent { job_id: "the-id".to_owned(), ..JobEvent::of(&job, Vitals::default(), Timestamp::UNIX_EPOCH) }
     }
 
     #[test]
     fn events_have_the_shape_of_the_contract() {
         let processing = || Report::Processing(45.2);
         let completed = Report::Completed { output_url: "s3://bucket/key".to_owned() };
-        let failed = Report::Failed { error: "encoding failed: x".to_owned() };
+        let failed = Report::Failed { error: "encoding failed: x".to_owned(), blame: Blame::Job };
         insta::assert_json_snapshot!([
             after(&[]),
             after(&[processing()]),

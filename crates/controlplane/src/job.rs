@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use attempt::Attempt;
 pub use id::JobId;
 pub use spec::JobSpec;
-pub use state::{InvalidTransition, Report, State, Status};
+pub use state::{Blame, InvalidTransition, Report, State, Status};
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

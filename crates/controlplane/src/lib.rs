@@ -13,10 +13,10 @@ pub mod job;
 pub mod limits;
 pub mod metrics;
 pub mod open_files;
-pub mod recent;
 pub mod server;
 pub mod store;
 pub mod text;
+pub mod webhook;
 pub mod worker_client;
 
 use std::{sync::Arc, time::Duration};
@@ -25,9 +25,7 @@ use anyhow::Context as _;
 use service::lifecycle::{Lifecycle, Outcome};
 use tokio::net::TcpListener;
 
-use crate::{
-    api::Api, balancer::Balancer, config::Config, dispatcher::Dispatcher, metrics::Metrics, store::memory::Memory,
-};
+use crate::{api::Api, balancer::Balancer, config::Config, dispatcher::Dispatcher, metrics::Metrics};
 
 /// How long tasks may take to end once they have been told to drop everything.
 const LAST: Duration = Duration::from_secs(5);
@@ -43,8 +41,11 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     }
     let metrics = Metrics::new();
     let balancer = Balancer::new(config.workers, config.startup_timeout, config.limits.stagger, metrics.clone());
-    let store = Arc::new(Memory::default());
-    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), config.limits, lifecycle.clone());
+    let store = store::open(&store::StoreConfig { database: store::Database::Memory }).await?;
+    let rules =
+        dispatcher::Rules { max_queued: 0, max_attempts: 3, retention: Duration::from_hours(24), shared_store: false };
+    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), config.limits, rules, lifecycle.clone());
+    dispatcher.start().await?;
     let closing = closing(dispatcher.clone(), lifecycle.clone());
     let api_key = config.api_key.map(Arc::new);
     let router = api::router(Api { dispatcher, metrics, api_key, lifecycle: lifecycle.clone() });

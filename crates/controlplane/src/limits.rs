@@ -23,6 +23,8 @@ pub struct Limits {
     pub cancel_call: Duration,
     /// For a cancelled job to end, before its stream is dropped.
     pub cancel_end: Duration,
+    /// For a task without a lease to end, once its stream is lost and its worker does not answer.
+    pub unleased: Duration,
     /// For a stream to end after the last event, so that the worker can clean up undisturbed.
     pub farewell: Duration,
 }
@@ -38,6 +40,7 @@ impl Default for Limits {
             question: Duration::from_secs(10),
             cancel_call: Duration::from_secs(5),
             cancel_end: Duration::from_secs(30),
+            unleased: Duration::from_mins(1),
             farewell: Duration::from_secs(2),
         }
     }

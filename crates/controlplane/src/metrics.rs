@@ -7,7 +7,7 @@ use prometheus::{
 
 use crate::{
     balancer::Address,
-    job::{Job, Status},
+    job::{Job, Status, attempt::Outcome},
     worker_client::WorkerStatus,
 };
 
@@ -18,17 +18,6 @@ const JOB_SECONDS: [f64; 14] =
 /// From a millisecond to the boot of a sleeping worker.
 const SELECTION_SECONDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
 
-/// What one try at a job on one worker came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// The worker reported the job's end.
-    Ended(Status),
-    /// The worker was lost on the way.
-    Lost,
-    /// The worker did not take the job.
-    Rejected,
-}
-
 /// The metrics. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -37,6 +26,7 @@ pub struct Metrics {
     job_duration: HistogramVec,
     attempts: IntCounterVec,
     in_flight: IntGauge,
+    waiting: IntGauge,
     listeners: IntGauge,
     selection: Histogram,
     worker_up: IntGaugeVec,
@@ -64,7 +54,8 @@ impl Metrics {
                 &["preset"],
             ),
             attempts: add.counters("flux_attempts_total", "Tries at a job on a worker, by outcome", &["outcome"]),
-            in_flight: add.gauge("flux_jobs_in_flight", "Jobs that were accepted and have not ended"),
+            in_flight: add.gauge("flux_jobs_in_flight", "Jobs whose attempt this control plane drives"),
+            waiting: add.gauge("flux_jobs_waiting", "Jobs that wait for a worker, on any control plane"),
             listeners: add.gauge("flux_sse_listeners", "Open event streams"),
             selection: add.histogram(
                 HistogramOpts::new("flux_worker_selection_seconds", "Time to find a worker that takes a job, or none")
@@ -98,14 +89,19 @@ impl Metrics {
         self.jobs.with_label_values(&["rejected"]).inc();
     }
 
-    /// Notes a try at a job on a worker.
-    pub fn attempt(&self, attempt: Attempt) {
-        let label = match attempt {
-            Attempt::Ended(status) => outcome(status),
-            Attempt::Lost => "lost",
-            Attempt::Rejected => "rejected",
-        };
-        self.attempts.with_label_values(&[label]).inc();
+    /// Notes the end of a try at a job on a worker.
+    pub fn attempt(&self, outcome: Outcome) {
+        self.attempts.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// Notes a worker that did not take a job.
+    pub fn rejected_by_worker(&self) {
+        self.attempts.with_label_values(&["rejected"]).inc();
+    }
+
+    /// Notes how many jobs wait.
+    pub fn jobs_waiting(&self, waiting: u64) {
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// Counts a job in flight until the guard is dropped.

@@ -13,7 +13,6 @@
 pub mod change;
 mod failure;
 pub mod list;
-pub mod memory;
 pub mod open;
 pub mod outbox;
 pub mod postgres;
@@ -57,6 +56,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Reads a job; `None` when there is none, or none any more.
     fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Record>, Error>>;
 
+    /// Reads the job that an idempotency key stands for.
+    fn by_key(&self, key: String) -> BoxFuture<'_, Result<Option<Record>, Error>>;
+
     /// Reads jobs, newest first.
     fn list(&self, filter: Filter) -> BoxFuture<'_, Result<Page, Error>>;
 
@@ -80,7 +82,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// the highest priority, and of those the oldest.
     fn claim(&self, plane: PlaneId, now: Timestamp) -> BoxFuture<'_, Result<Option<Record>, Error>>;
 
-    /// When the next waiting job that is not due yet will be.
+    /// When the next waiting job that is due after `now` will be.
     fn next_due(&self, now: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, Error>>;
 
     /// How many jobs wait.
@@ -93,6 +95,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Takes over the jobs of control planes whose lease has lapsed. Those with a running attempt belong to `plane`
     /// then and are answered; those that wait belong to nobody again.
     fn adopt(&self, plane: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>>;
+
+    /// The jobs that `plane` drives.
+    fn held(&self, plane: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>>;
 
     /// Ends the lease of `plane`: it drives nothing any more.
     fn resign(&self, plane: PlaneId) -> BoxFuture<'_, Result<(), Error>>;
@@ -124,8 +129,10 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
 pub enum Change {
     /// A job waits that nobody drives.
     Queued,
-    /// A job has moved on, or is to be cancelled.
+    /// A job has moved on.
     Job(JobId),
+    /// A client wants a job stopped.
+    Cancel(JobId),
     /// A running job has come further: its event, and its number among those since the last status.
     Progress {
         /// Which job.

@@ -1,89 +1,73 @@
-//! Talks to workers over gRPC. The only file that knows tonic: what leaves it is plain data, cleaned and bounded.
+//! Talks to workers over gRPC. The only module that knows tonic: what leaves it is plain data, cleaned and bounded.
 //!
 //! No HTTP/2 pings: the original service's workers answer them by closing the connection. Who needs to know whether a
-//! silent worker is alive asks for its status.
+//! silent worker is alive renews a lease, or asks for its status.
+//!
+//! - `error`: why a worker did not do what it was asked
+//! - `status`: how busy a worker is, and what it promises about its tasks
+//! - `update`: what a worker says about a task
 
-use std::{error::Error as _, future::Future, time::Duration};
+mod error;
+mod status;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use std::{future::Future, time::Duration};
 
 use proto::v1::{self, worker_service_client::WorkerServiceClient};
 use tokio::time::timeout;
 use tonic::{
-    Code, Status, Streaming,
-    transport::{self, Channel, Endpoint},
+    Streaming,
+    transport::{Channel, Endpoint},
 };
 
+pub use self::{
+    error::Error,
+    status::WorkerStatus,
+    update::{Update, Vitals},
+};
 use crate::{
     balancer::Address,
-    job::{JobId, JobSpec, Report},
-    text,
+    job::{JobId, JobSpec},
 };
 
 /// Idle time before TCP itself asks whether the other side is there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A connection to one worker.
+/// A connection to one worker. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Connection {
     client: WorkerServiceClient<Channel>,
 }
 
-/// How busy a worker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerStatus {
-    /// The name it gives itself.
-    pub worker_id: String,
-    /// Its version.
-    pub version: String,
-    /// How many jobs it runs.
-    pub current_jobs: u32,
-    /// How many it would run.
-    pub max_concurrent_jobs: u32,
-    /// The jobs it runs.
-    pub active_job_ids: Vec<String>,
-}
-
-/// A job that a worker has admitted. Dropping it makes the worker stop the job.
+/// The events of a task. Dropping it closes the stream, which stops a task without a lease.
 #[derive(Debug)]
 pub struct Task {
     connection: Connection,
     stream: Streaming<v1::JobProgress>,
 }
 
-/// One message of a worker about a job.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Update {
-    /// What it says; the number of its status where that has no meaning here.
-    pub report: Result<Report, i32>,
-    /// For people; may be empty.
-    pub message: String,
+/// A worker's status whenever it changes.
+#[derive(Debug)]
+pub struct Watch(Streaming<v1::WorkerStatus>);
+
+/// One try at a job, as a worker knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptName {
+    /// The job.
+    pub job: JobId,
+    /// The attempt's number, from 1.
+    pub number: u32,
 }
 
-/// Why a worker did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no connection to it.
-    #[error("cannot connect")]
-    Connect(#[source] transport::Error),
-    /// It did not answer in time.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// It has no slot, or is stopping.
-    #[error("takes no job now: {0}")]
-    Unavailable(String),
-    /// The request can run nowhere.
-    #[error("refuses the request: {0}")]
-    Refused(String),
-    /// The request cannot run there, for want of a storage or an input folder; another worker may have it.
-    #[error("is not set up for the request: {0}")]
-    NotSetUp(String),
-    /// Anything else.
-    #[error("answers {code:?}: {message}")]
-    Failed {
-        /// The gRPC code.
-        code: Code,
-        /// What the worker says.
-        message: String,
-    },
+/// What a worker answers to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// It has the attempt.
+    pub known: bool,
+    /// Its clock, for the next renewal.
+    pub clock: u64,
 }
 
 impl Connection {
@@ -99,26 +83,95 @@ impl Connection {
                 .tcp_nodelay(true)
                 .tcp_keepalive(Some(TCP_KEEPALIVE));
             let channel = endpoint.connect().await.map_err(Error::Connect)?;
-            let mut connection = Self { client: WorkerServiceClient::new(channel) };
+            let connection = Self { client: WorkerServiceClient::new(channel) };
             let status = connection.status().await?;
             Ok((connection, status))
         };
         timeout(limit, open).await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
-    async fn status(&mut self) -> Result<WorkerStatus, Error> {
-        let answer = self.client.get_status(v1::StatusRequest {}).await.map_err(Error::from)?;
+    async fn status(&self) -> Result<WorkerStatus, Error> {
+        let answer = self.client.clone().get_status(v1::StatusRequest {}).await?;
         Ok(answer.into_inner().into())
     }
 
-    /// Hands a job over. When this ends well, the worker has admitted it.
+    /// Hands a job over. When this ends well, the worker has admitted it. `clock` is the worker's, as it was heard over
+    /// this connection.
     ///
     /// # Errors
     /// When the worker did not admit the job, or not within `limit`.
-    pub async fn submit(mut self, id: JobId, spec: &JobSpec, limit: Duration) -> Result<Task, Error> {
-        let call = self.client.submit_job(request(id, spec));
-        let answer = timeout(limit, call).await.map_err(|_| Error::Timeout(limit))??;
-        Ok(Task { connection: self, stream: answer.into_inner() })
+    pub async fn submit(
+        &self,
+        attempt: AttemptName,
+        clock: u64,
+        spec: &JobSpec,
+        limit: Duration,
+    ) -> Result<Task, Error> {
+        let mut client = self.client.clone();
+        let answer = within(limit, client.submit_job(request(attempt, clock, spec))).await?;
+        Ok(Task { connection: self.clone(), stream: answer.into_inner() })
+    }
+
+    /// Listens to an attempt again, from its first event, and renews its lease.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when the worker has no such attempt; when there is no answer within `limit`.
+    pub async fn attach(&self, attempt: AttemptName, clock: u64, limit: Duration) -> Result<Task, Error> {
+        let mut client = self.client.clone();
+        let request = v1::AttachRequest { job_id: attempt.job.to_string(), attempt: attempt.number, clock_ms: clock };
+        let answer = within(limit, client.attach_job(request)).await?;
+        Ok(Task { connection: self.clone(), stream: answer.into_inner() })
+    }
+
+    /// Renews the lease of an attempt.
+    ///
+    /// # Errors
+    /// When there is no answer within `limit`.
+    pub async fn renew(&self, attempt: AttemptName, clock: u64, limit: Duration) -> Result<Renewed, Error> {
+        let mut client = self.client.clone();
+        let request = v1::LeaseRequest { job_id: attempt.job.to_string(), attempt: attempt.number, clock_ms: clock };
+        let answer = within(limit, client.renew_lease(request)).await?.into_inner();
+        Ok(Renewed { known: answer.known, clock: answer.clock_ms })
+    }
+
+    /// Says that the end of an attempt is written down.
+    ///
+    /// # Errors
+    /// When there is no answer within `limit`.
+    pub async fn release(&self, attempt: AttemptName, limit: Duration) -> Result<(), Error> {
+        let mut client = self.client.clone();
+        let request = v1::ReleaseRequest { job_id: attempt.job.to_string(), attempt: attempt.number };
+        within(limit, client.release_job(request)).await?;
+        Ok(())
+    }
+
+    /// Tells the worker to stop a job. True when it had it.
+    ///
+    /// # Errors
+    /// When it does not answer within `limit`.
+    pub async fn cancel(&self, job: JobId, limit: Duration) -> Result<bool, Error> {
+        let mut client = self.client.clone();
+        let request = v1::CancelRequest { job_id: job.to_string() };
+        Ok(within(limit, client.cancel_job(request)).await?.into_inner().success)
+    }
+
+    /// Follows the worker's status.
+    ///
+    /// # Errors
+    /// When it does not answer within `limit`, or does not know how.
+    pub async fn watch(&self, limit: Duration) -> Result<Watch, Error> {
+        let mut client = self.client.clone();
+        Ok(Watch(within(limit, client.watch_status(v1::StatusRequest {})).await?.into_inner()))
+    }
+}
+
+impl Watch {
+    /// The next status; `None` when the worker ended the stream. Cancel safe.
+    ///
+    /// # Errors
+    /// When the stream broke.
+    pub async fn next(&mut self) -> Result<Option<WorkerStatus>, Error> {
+        Ok(self.0.message().await?.map(WorkerStatus::from))
     }
 }
 
@@ -135,67 +188,26 @@ impl Task {
     ///
     /// # Errors
     /// When it does not answer within `limit`.
-    pub async fn is_running(&mut self, id: JobId, limit: Duration) -> Result<bool, Error> {
+    pub async fn is_running(&self, id: JobId, limit: Duration) -> Result<bool, Error> {
         let status = timeout(limit, self.connection.status()).await.map_err(|_| Error::Timeout(limit))??;
-        let id = id.to_string();
-        Ok(status.active_job_ids.contains(&id))
+        Ok(status.runs(id))
     }
 
-    /// Tells the worker, over the task's own connection, to stop the job. True when it had it.
-    ///
-    /// # Errors
-    /// When it does not answer within `limit`.
-    pub fn cancel(&self, id: JobId, limit: Duration) -> impl Future<Output = Result<bool, Error>> + Send + use<> {
-        let mut client = self.connection.client.clone();
-        async move {
-            let call = client.cancel_job(v1::CancelRequest { job_id: id.to_string() });
-            let answer = timeout(limit, call).await.map_err(|_| Error::Timeout(limit))??;
-            Ok(answer.into_inner().success)
-        }
-    }
-}
-
-impl WorkerStatus {
-    /// True while it would take another job.
+    /// The connection that it came over.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.current_jobs < self.max_concurrent_jobs
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
-impl From<v1::WorkerStatus> for WorkerStatus {
-    fn from(status: v1::WorkerStatus) -> Self {
-        Self {
-            worker_id: text::clean(&status.worker_id),
-            version: text::clean(&status.version),
-            current_jobs: u32::try_from(status.current_jobs).unwrap_or(0),
-            max_concurrent_jobs: u32::try_from(status.max_concurrent_jobs).unwrap_or(0),
-            active_job_ids: status.active_job_ids.iter().map(|id| text::clean(id)).collect(),
-        }
-    }
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<tonic::Response<T>, Error> {
+    Ok(timeout(limit, call).await.map_err(|_| Error::Timeout(limit))??)
 }
 
-impl From<v1::JobProgress> for Update {
-    fn from(progress: v1::JobProgress) -> Self {
-        let report = match v1::JobStatus::try_from(progress.status) {
-            Ok(v1::JobStatus::Unspecified) | Err(_) => Err(progress.status),
-            Ok(v1::JobStatus::Queued) => Ok(Report::Queued),
-            Ok(v1::JobStatus::Processing) => Ok(Report::Processing(progress.progress)),
-            Ok(v1::JobStatus::Uploading) => Ok(Report::Uploading),
-            Ok(v1::JobStatus::Completed) => Ok(Report::Completed { output_url: text::clean(&progress.output_url) }),
-            Ok(v1::JobStatus::Failed) => Ok(Report::Failed { error: reason(&progress.error) }),
-            Ok(v1::JobStatus::Cancelled) => Ok(Report::Cancelled),
-        };
-        Self { report, message: text::clean(&progress.message) }
-    }
-}
-
-fn reason(error: &str) -> String {
-    let error = text::clean(error);
-    if error.is_empty() { "encoding failed: the worker gave no reason".to_owned() } else { error }
-}
-
-fn request(id: JobId, spec: &JobSpec) -> v1::JobRequest {
+fn request(attempt: AttemptName, clock: u64, spec: &JobSpec) -> v1::JobRequest {
     let output = v1::OutputConfig {
         storage: spec.output.storage.name().to_owned(),
         path: spec.output.path.clone(),
@@ -203,51 +215,12 @@ fn request(id: JobId, spec: &JobSpec) -> v1::JobRequest {
         r#type: spec.output.kind.map(|kind| kind.name().to_owned()).unwrap_or_default(),
     };
     v1::JobRequest {
-        job_id: id.to_string(),
+        job_id: attempt.job.to_string(),
         input_url: spec.input_url.clone(),
         preset: spec.preset.name.to_owned(),
         output: Some(output),
         callback_url: spec.callback_url.clone().unwrap_or_default(),
-        attempt: 0,
-        clock_ms: 0,
+        attempt: attempt.number,
+        clock_ms: clock,
     }
 }
-
-impl Error {
-    /// True where the worker was silent, false where it is known not to serve.
-    #[must_use]
-    pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout(_))
-    }
-
-    /// The error with its causes, in one line.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Some causes say again what caused them.
-            if !line.ends_with(&cause_text) {
-                line = format!("{line}: {cause_text}");
-            }
-            source = cause.source();
-        }
-        text::clean(&line)
-    }
-}
-
-impl From<Status> for Error {
-    fn from(status: Status) -> Self {
-        let message = text::clean(status.message());
-        match status.code() {
-            Code::ResourceExhausted | Code::Unavailable => Self::Unavailable(message),
-            Code::InvalidArgument => Self::Refused(message),
-            Code::FailedPrecondition => Self::NotSetUp(message),
-            code => Self::Failed { code, message },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -5,11 +5,43 @@
 //! and a job may report as often as it likes. The caller must see to it that milestones are few.
 
 use std::{
+    fmt,
     pin::pin,
+    str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
+
+/// The place of an event among those of its feed, such as `3.17`: the 17th update after the third milestone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Number of the milestone, from 1; 0 is before the first.
+    pub milestone: u32,
+    /// Number of the update after it, from 1; 0 is the milestone itself.
+    pub update: u32,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.milestone, self.update)
+    }
+}
+
+/// A text that is no place in a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an event's id, such as 3.17")]
+pub struct NoPosition;
+
+impl FromStr for Position {
+    type Err = NoPosition;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (milestone, update) = text.split_once('.').ok_or(NoPosition)?;
+        let number = |text: &str| text.parse().map_err(|_| NoPosition);
+        Ok(Self { milestone: number(milestone)?, update: number(update)? })
+    }
+}
 
 /// A job's events. Clones share one feed.
 #[derive(Debug)]
@@ -25,11 +57,10 @@ struct Shared<T> {
 
 #[derive(Debug)]
 struct History<T> {
-    /// Number of the newest event; the first one has number 1.
-    newest: u64,
-    milestones: Vec<(u64, T)>,
-    /// The newest update, if it is newer than the newest milestone.
-    update: Option<(u64, T)>,
+    /// The first one has number 1.
+    milestones: Vec<T>,
+    /// The newest update after the newest milestone.
+    update: Option<(u32, T)>,
     closed: bool,
 }
 
@@ -49,44 +80,88 @@ impl<T: Clone> Feed<T> {
     /// A feed without events.
     #[must_use]
     pub fn new() -> Self {
-        let history = History { newest: 0, milestones: Vec::new(), update: None, closed: false };
+        let history = History { milestones: Vec::new(), update: None, closed: false };
         Self { shared: Arc::new(Shared { history: Mutex::new(history), changed: Notify::new() }) }
     }
 
     /// Adds an event that every listener will see.
     pub fn milestone(&self, event: T) {
+        self.add(|history| history.milestone(event));
+    }
+
+    /// Adds an event that every listener will see, unless it is known already or one before it is not.
+    pub fn milestone_at(&self, number: u32, event: T) {
         self.add(|history| {
-            history.update = None;
-            history.milestones.push((history.newest, event));
+            if number == history.newest().milestone + 1 {
+                history.milestone(event);
+            }
         });
     }
 
-    /// Adds an event that the next event replaces, for listeners who have not seen it by then.
-    pub fn update(&self, event: T) {
-        self.add(|history| history.update = Some((history.newest, event)));
+    /// Adds an event that the next event replaces, for listeners who have not seen it by then. Answers its number among
+    /// the updates since the last milestone.
+    pub fn update(&self, event: T) -> u32 {
+        let mut number = 0;
+        self.add(|history| {
+            number = history.newest().update + 1;
+            history.update = Some((number, event));
+        });
+        number
+    }
+
+    /// Adds an event that the next event replaces, unless it is older than what is known.
+    pub fn update_at(&self, position: Position, event: T) {
+        self.add(|history| {
+            let newest = history.newest();
+            if position.milestone == newest.milestone && position.update > newest.update {
+                history.update = Some((position.update, event));
+            }
+        });
     }
 
     /// Adds the last event: listeners see it, then the end. What is added later is dropped.
     pub fn finish(&self, event: T) {
         self.add(|history| {
-            history.update = None;
-            history.milestones.push((history.newest, event));
+            history.milestone(event);
             history.closed = true;
         });
+    }
+
+    /// Says that no event will follow.
+    pub fn close(&self) {
+        self.add(|history| history.closed = true);
     }
 
     /// The newest event.
     #[must_use]
     pub fn latest(&self) -> Option<T> {
         let history = self.history();
-        let newest = history.update.as_ref().or(history.milestones.last());
-        newest.map(|(_, event)| event.clone())
+        let update = history.update.as_ref().map(|(_, event)| event);
+        update.or(history.milestones.last()).cloned()
+    }
+
+    /// The place of the newest event.
+    #[must_use]
+    pub fn newest(&self) -> Position {
+        self.history().newest()
+    }
+
+    /// True while somebody else holds this feed, such as a listener.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
     }
 
     /// A listener who starts with the first event.
     #[must_use]
     pub fn subscribe(&self) -> Subscription<T> {
-        Subscription { feed: self.clone(), seen: 0 }
+        self.subscribe_after(Position::default())
+    }
+
+    /// A listener who has seen everything up to `seen`.
+    #[must_use]
+    pub fn subscribe_after(&self, seen: Position) -> Subscription<T> {
+        Subscription { feed: self.clone(), seen }
     }
 
     fn add(&self, change: impl FnOnce(&mut History<T>)) {
@@ -94,7 +169,6 @@ impl<T: Clone> Feed<T> {
         if history.closed {
             return;
         }
-        history.newest += 1;
         change(&mut history);
         drop(history);
         self.shared.changed.notify_waiters();
@@ -106,15 +180,27 @@ impl<T: Clone> Feed<T> {
     }
 }
 
+impl<T> History<T> {
+    fn milestone(&mut self, event: T) {
+        self.update = None;
+        self.milestones.push(event);
+    }
+
+    fn newest(&self) -> Position {
+        let milestone = u32::try_from(self.milestones.len()).unwrap_or(u32::MAX);
+        Position { milestone, update: self.update.as_ref().map_or(0, |(number, _)| *number) }
+    }
+}
+
 /// One listener's place in a feed.
 #[derive(Debug)]
 pub struct Subscription<T> {
     feed: Feed<T>,
-    seen: u64,
+    seen: Position,
 }
 
 enum Next<T> {
-    Event(u64, T),
+    Event(Position, T),
     End,
     NotYet,
 }
@@ -122,15 +208,20 @@ enum Next<T> {
 impl<T: Clone> Subscription<T> {
     /// Waits for the next event; `None` after the last. Cancel safe.
     pub async fn next(&mut self) -> Option<T> {
+        self.next_at().await.map(|(_, event)| event)
+    }
+
+    /// Waits for the next event and its place; `None` after the last. Cancel safe.
+    pub async fn next_at(&mut self) -> Option<(Position, T)> {
         let shared = Arc::clone(&self.feed.shared);
         loop {
             let mut changed = pin!(shared.changed.notified());
             // Listen first, then look: an event between the two must not be missed.
             changed.as_mut().enable();
             match self.look() {
-                Next::Event(number, event) => {
-                    self.seen = number;
-                    return Some(event);
+                Next::Event(position, event) => {
+                    self.seen = position;
+                    return Some((position, event));
                 }
                 Next::End => return None,
                 Next::NotYet => changed.await,
@@ -140,12 +231,15 @@ impl<T: Clone> Subscription<T> {
 
     fn look(&self) -> Next<T> {
         let history = self.feed.history();
-        let first_unseen = history.milestones.partition_point(|(number, _)| *number <= self.seen);
-        let unseen_update = history.update.iter().find(|(number, _)| *number > self.seen);
-        match history.milestones.get(first_unseen).or(unseen_update) {
-            Some((number, event)) => Next::Event(*number, event.clone()),
-            None if history.closed => Next::End,
-            None => Next::NotYet,
+        let seen = usize::try_from(self.seen.milestone).unwrap_or(usize::MAX);
+        if let Some(event) = history.milestones.get(seen) {
+            return Next::Event(Position { milestone: self.seen.milestone + 1, update: 0 }, event.clone());
+        }
+        let newest = history.newest();
+        match &history.update {
+            Some((_, event)) if newest > self.seen => Next::Event(newest, event.clone()),
+            Some(_) | None if history.closed => Next::End,
+            Some(_) | None => Next::NotYet,
         }
     }
 }
@@ -196,6 +290,40 @@ mod tests {
         feed.finish("b");
         for listener in listeners {
             assert_eq!(listener.await.expect("no panic"), ["a", "b"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listener_resumes_where_it_was() {
+        let feed = Feed::new();
+        feed.milestone("queued");
+        feed.milestone("processing");
+        assert_eq!((feed.update("1 %"), feed.update("2 %")), (1, 2));
+        let mut listener = feed.subscribe_after("2.1".parse().expect("a position"));
+        assert_eq!(listener.next_at().await, Some((Position { milestone: 2, update: 2 }, "2 %")));
+        feed.finish("completed");
+        assert_eq!(listener.next_at().await.map(|(position, _)| position.to_string()), Some("3.0".to_owned()));
+        assert_eq!(listener.next().await, None);
+        assert_eq!(rest(feed.subscribe_after(Position { milestone: 9, update: 9 })).await, [""; 0]);
+    }
+
+    #[test]
+    fn a_follower_takes_each_event_once_and_in_order() {
+        let feed = Feed::new();
+        feed.milestone_at(2, "too early");
+        feed.milestone_at(1, "queued");
+        feed.milestone_at(1, "again");
+        feed.update_at(Position { milestone: 1, update: 5 }, "5");
+        feed.update_at(Position { milestone: 1, update: 4 }, "4");
+        feed.update_at(Position { milestone: 2, update: 9 }, "9");
+        assert_eq!((feed.newest(), feed.latest()), (Position { milestone: 1, update: 5 }, Some("5")));
+    }
+
+    #[test]
+    fn a_position_reads_as_it_is_written() {
+        assert_eq!("3.17".parse(), Ok(Position { milestone: 3, update: 17 }));
+        for wrong in ["", "3", "3.", ".1", "3.x", "-1.0", "99999999999.0"] {
+            assert_eq!(wrong.parse::<Position>(), Err(NoPosition), "{wrong}");
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn create_job(
     State(api): State<Api>,
     JsonBody(request): JsonBody<JobRequest>,
 ) -> Result<(StatusCode, Json<AcceptedJob>), Error> {
-    let job_id = api.dispatcher.submit(request.check()?).await?;
+    let job_id = api.dispatcher.submit(request.check()?, None).await?;
     let stream_url = format!("/api/v1/jobs/{job_id}/stream");
     Ok((StatusCode::ACCEPTED, Json(AcceptedJob { job_id: job_id.to_string(), status: "accepted", stream_url })))
 }

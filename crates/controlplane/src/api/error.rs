@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     dispatcher::{CancelError, SubmitError},
     job::spec::Invalid,
-    store::memory as store,
+    store,
 };
 
 /// The body of every error.
@@ -94,10 +94,14 @@ impl Error {
             Self::Body => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownRoute | Self::UnknownJob | Self::Cancel(CancelError::Unknown) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Cancel(CancelError::Finished) => StatusCode::CONFLICT,
-            Self::Submit(SubmitError::NoWorker | SubmitError::Busy | SubmitError::Stopping) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Cancel(CancelError::Finished) | Self::Submit(SubmitError::KeyTaken) => StatusCode::CONFLICT,
+            Self::Submit(
+                SubmitError::NoWorker
+                | SubmitError::QueueFull
+                | SubmitError::Busy
+                | SubmitError::UnderWay
+                | SubmitError::Stopping,
+            ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Submit(SubmitError::Store(_))
             | Self::Cancel(CancelError::Store(_))
             | Self::Store(_)
@@ -142,10 +146,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::job::{JobId, Status};
+    use crate::job::JobId;
 
     fn conflict() -> store::Error {
-        store::Error::Conflict { id: JobId::random(), expected: Status::Queued }
+        store::Error::Conflict(JobId::random())
     }
 
     fn invalid() -> Invalid {

@@ -89,7 +89,7 @@ pub(super) struct OutputView {
 )]
 pub(super) async fn get_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<Json<JobView>, Error> {
     let job = api.dispatcher.job(id).await?.ok_or(Error::UnknownJob)?;
-    Ok(Json(JobView::from(job)))
+    Ok(Json(JobView::from(job.job)))
 }
 
 impl From<Job> for JobView {
@@ -142,7 +142,7 @@ mod tests {
         insta::assert_json_snapshot!([
             view(None),
             view(Some(Report::Processing(12.5))),
-            view(Some(Report::Failed { error: "encoding failed: x".to_owned() })),
+            view(Some(Report::Failed { error: "encoding failed: x".to_owned(), blame: crate::job::Blame::Job })),
         ]);
     }
 }

@@ -44,12 +44,12 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
     )
 )]
 pub(super) async fn stream_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<impl IntoResponse, Error> {
-    let events = api.dispatcher.subscribe(id).ok_or(Error::UnknownJob)?;
+    let events = api.dispatcher.subscribe(id, service::feed::Position::default()).await?.ok_or(Error::UnknownJob)?;
     let listener = api.metrics.listener();
     let stream = async_stream::stream! {
         let _listener = listener;
         for await event in until_stop(events, api.lifecycle) {
-            yield Ok(Event::default().data(&event.json));
+            yield Ok(Event::default().data(&*event));
         }
     };
     Ok(respond(stream))

@@ -7,7 +7,7 @@ use super::{
     Address, Balancer,
     selection::{Action, Event, Selection},
 };
-use crate::worker_client::Connection;
+use crate::worker_client::{Connection, WorkerStatus};
 
 /// A worker that has just said that it has room, and the connection over which it did.
 #[derive(Debug)]
@@ -16,14 +16,19 @@ pub struct Candidate {
     pub address: Address,
     /// The connection, pinned to the machine that answered.
     pub connection: Connection,
+    /// What it answered.
+    pub status: WorkerStatus,
 }
+
+/// A worker's answer, and the connection that it came over.
+type Answer = (Connection, WorkerStatus);
 
 /// The workers that have room, one after the other. Dropping it drops the connections that were not chosen.
 #[derive(Debug)]
 pub struct Candidates<'a> {
     balancer: &'a Balancer,
     selection: Selection,
-    questions: FuturesUnordered<BoxFuture<'a, (usize, Option<Connection>)>>,
+    questions: FuturesUnordered<BoxFuture<'a, (usize, Option<Answer>)>>,
     begun: bool,
 }
 
@@ -47,18 +52,18 @@ impl<'a> Candidates<'a> {
                 Action::Wait => {}
                 Action::GiveUp => return None,
             }
-            let (worker, connection) = tokio::select! {
+            let (worker, answer) = tokio::select! {
                 Some(answer) = self.questions.next() => answer,
                 () = sleep_until(stagger), if self.selection.has_unasked() => {
                     action = self.selection.on(Event::Stagger);
                     continue;
                 }
             };
-            let Some(connection) = connection else {
+            let Some(answer) = answer else {
                 action = self.selection.on(Event::Unavailable(worker));
                 continue;
             };
-            return Some(self.choose(worker, connection));
+            return Some(self.choose(worker, answer));
         }
     }
 
@@ -66,15 +71,15 @@ impl<'a> Candidates<'a> {
         let balancer = self.balancer;
         self.questions.push(Box::pin(async move {
             let answer = balancer.ask(&balancer.workers[worker], balancer.startup_timeout).await.ok();
-            (worker, answer.filter(|(_, status)| status.has_room()).map(|(connection, _)| connection))
+            (worker, answer.filter(|(_, status)| status.has_room()))
         }));
     }
 
-    fn choose(&mut self, worker: usize, connection: Connection) -> Candidate {
+    fn choose(&mut self, worker: usize, (connection, status): Answer) -> Candidate {
         for slow in self.selection.choose(worker) {
             self.balancer.workers[slow].avoid();
         }
         self.balancer.rotation.chosen(worker);
-        Candidate { address: self.balancer.workers[worker].address.clone(), connection }
+        Candidate { address: self.balancer.workers[worker].address.clone(), connection, status }
     }
 }

@@ -58,8 +58,10 @@ pub struct Ended {
 pub enum Outcome {
     /// The worker published.
     Completed,
-    /// The worker gave up.
+    /// The worker gave up, and the machine, its disk or its storage is to blame.
     Failed,
+    /// The worker gave up, and the input or the request is to blame.
+    Refused,
     /// The worker stopped because a client asked for it.
     Cancelled,
     /// The worker is gone, and cannot publish any more.
@@ -74,7 +76,7 @@ impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
-            Self::Failed => "failed",
+            Self::Failed | Self::Refused => "failed",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
             Self::HandedBack => "handed_back",
@@ -86,7 +88,7 @@ impl Outcome {
     pub fn counts(self) -> bool {
         match self {
             Self::Failed | Self::Lost => true,
-            Self::Completed | Self::Cancelled | Self::HandedBack => false,
+            Self::Completed | Self::Refused | Self::Cancelled | Self::HandedBack => false,
         }
     }
 }

@@ -100,9 +100,22 @@ pub enum Report {
     Failed {
         /// What failed and why.
         error: String,
+        /// Who can mend it.
+        blame: Blame,
     },
     /// It was told to stop.
     Cancelled,
+}
+
+/// Who is to blame for a failure, which decides whether there is another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The input or the request: it fails on every worker.
+    Job,
+    /// The machine, its disk, its network or its storage: another try may work.
+    Infrastructure,
+    /// Nobody: the worker was asked to stop, or was left alone.
+    Nobody,
 }
 
 /// A step that the state machine does not have.
@@ -129,7 +142,7 @@ impl State {
             Report::Processing(progress) => self.processing(progress, now),
             Report::Uploading => self.uploading(now),
             Report::Completed { output_url } => self.complete(output_url, now),
-            Report::Failed { error } => self.fail(error, now),
+            Report::Failed { error, .. } => self.fail(error, now),
             Report::Cancelled => self.cancel(now),
         }
     }
@@ -284,6 +297,21 @@ impl State {
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         if let Self::Failed { error, .. } = self { Some(error) } else { None }
+    }
+}
+
+impl Report {
+    /// The status that it reports.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Queued => Status::Queued,
+            Self::Processing(_) => Status::Processing,
+            Self::Uploading => Status::Uploading,
+            Self::Completed { .. } => Status::Completed,
+            Self::Failed { .. } => Status::Failed,
+            Self::Cancelled => Status::Cancelled,
+        }
     }
 }
 

@@ -85,6 +85,10 @@ impl JobStore for PostgresStore {
         bounded(read::get(&self.pool, id))
     }
 
+    fn by_key(&self, key: String) -> BoxFuture<'_, Result<Option<Record>, Error>> {
+        bounded(read::by_key(&self.pool, key))
+    }
+
     fn list(&self, filter: Filter) -> BoxFuture<'_, Result<Page, Error>> {
         bounded(read::list(&self.pool, filter))
     }
@@ -123,6 +127,10 @@ impl JobStore for PostgresStore {
 
     fn adopt(&self, plane: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
         bounded(leases::adopt(&self.pool, plane))
+    }
+
+    fn held(&self, plane: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
+        bounded(read::held(&self.pool, plane))
     }
 
     fn resign(&self, plane: PlaneId) -> BoxFuture<'_, Result<(), Error>> {

@@ -114,6 +114,10 @@ impl JobStore for SqliteStore {
         self.read(read::Get(id))
     }
 
+    fn by_key(&self, key: String) -> BoxFuture<'_, Result<Option<Record>, Error>> {
+        self.read(read::ByKey(key))
+    }
+
     fn list(&self, filter: Filter) -> BoxFuture<'_, Result<Page, Error>> {
         self.read(filter)
     }
@@ -152,6 +156,10 @@ impl JobStore for SqliteStore {
 
     fn adopt(&self, plane: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
         self.write(queue::Adopt(plane))
+    }
+
+    fn held(&self, plane: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
+        self.read(read::Held(plane))
     }
 
     fn resign(&self, plane: PlaneId) -> BoxFuture<'_, Result<(), Error>> {

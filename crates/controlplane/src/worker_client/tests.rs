@@ -2,7 +2,10 @@
 
 use rstest::rstest;
 
+use tonic::Status;
+
 use super::*;
+use crate::job::{Blame, Report};
 
 fn update(status: i32) -> Update {
     v1::JobProgress { status, progress: 7.0, message: "a\nb".to_owned(), ..v1::JobProgress::default() }.into()
@@ -13,13 +16,13 @@ fn update(status: i32) -> Update {
 #[case(2, Ok(Report::Processing(7.0)))]
 #[case(3, Ok(Report::Uploading))]
 #[case(4, Ok(Report::Completed { output_url: String::new() }))]
-#[case(5, Ok(Report::Failed { error: "encoding failed: the worker gave no reason".to_owned() }))]
+#[case(5, Ok(Report::Failed { error: "encoding failed: the worker gave no reason".to_owned(), blame: Blame::Job }))]
 #[case(6, Ok(Report::Cancelled))]
 #[case::unspecified(0, Err(0))]
 #[case::of_a_later_version(99, Err(99))]
 #[case::nonsense(-1, Err(-1))]
 fn each_status_has_a_report(#[case] status: i32, #[case] report: Result<Report, i32>) {
-    assert_eq!(update(status), Update { report, message: "a b".to_owned() });
+    assert_eq!(update(status), Update { report, message: "a b".to_owned(), vitals: Vitals::default() });
 }
 
 #[rstest]
@@ -42,7 +45,8 @@ fn negative_counts_read_as_none() {
 fn the_worker_gets_what_was_asked() {
     let id = JobId::random();
     let spec = crate::job::spec::tests::spec();
-    let request = request(id, &spec);
+    let request = request(AttemptName { job: id, number: 3 }, 17, &spec);
+    assert_eq!((request.attempt, request.clock_ms), (3, 17));
     assert_eq!((request.job_id, request.preset.as_str()), (id.to_string(), "720p_h264"));
     assert_eq!(request.input_url, spec.input_url);
     assert_eq!(request.callback_url, "https://example.com/hook");

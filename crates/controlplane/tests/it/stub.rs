@@ -1,26 +1,29 @@
 //! Workers that do what a test tells them, over real gRPC.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::SocketAddr,
+    pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proto::v1::{
-    CancelRequest, CancelResponse, JobProgress, JobRequest, JobStatus, StatusRequest, WorkerStatus,
+    AttachRequest, CancelRequest, CancelResponse, FailureKind, JobProgress, JobRequest, JobStatus, LeaseRequest,
+    LeaseResponse, ReleaseRequest, ReleaseResponse, StatusRequest, WorkerStatus,
     worker_service_server::{WorkerService, WorkerServiceServer},
 };
+use service::feed::Feed;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
     time::timeout,
 };
-use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
 /// Longer than anything that works takes.
@@ -39,6 +42,12 @@ pub(crate) struct Manners {
     pub(crate) answers: Answers,
     /// Takes a job without ever saying so.
     pub(crate) never_admits: bool,
+    /// How long its leases last, and its fence; without, its tasks end with their stream.
+    pub(crate) lease: Option<(Duration, Duration)>,
+    /// Name of the place where it listens, when it has leases.
+    pub(crate) place: String,
+    /// Does not answer to renewals and does not let anybody attach, as if it were paused.
+    pub(crate) is_paused: bool,
 }
 
 /// Which questions a stub answers.
@@ -51,17 +60,32 @@ pub(crate) enum Answers {
     None,
 }
 
-type Item = Result<JobProgress, Status>;
-
 #[derive(Debug)]
 struct Inner {
     manners: Mutex<Manners>,
-    active: Mutex<BTreeSet<String>>,
+    instance: String,
+    start: Instant,
+    /// The attempts that it runs.
+    active: Mutex<BTreeMap<String, Arc<Line>>>,
+    /// Those, and those whose result was not released.
+    known: Mutex<BTreeMap<String, (u32, Arc<Line>)>>,
+    load: watch::Sender<u64>,
     jobs: mpsc::UnboundedSender<Job>,
     cancels: mpsc::UnboundedSender<String>,
+    releases: mpsc::UnboundedSender<(String, u32)>,
     probes: AtomicUsize,
     submissions: AtomicUsize,
+    renewals: AtomicUsize,
     abandoned: Notify,
+}
+
+/// The events of a job, and the streams that carry them.
+#[derive(Debug)]
+struct Line {
+    feed: Feed<JobProgress>,
+    /// Changes when every stream breaks: with this error, or none.
+    cut: watch::Sender<Option<Status>>,
+    listeners: watch::Sender<usize>,
 }
 
 /// A worker. Dropping it kills it: its sockets close at once.
@@ -70,6 +94,7 @@ pub(crate) struct Stub {
     inner: Arc<Inner>,
     jobs: mpsc::UnboundedReceiver<Job>,
     cancels: mpsc::UnboundedReceiver<String>,
+    releases: mpsc::UnboundedReceiver<(String, u32)>,
     runtime: Option<Runtime>,
 }
 
@@ -77,7 +102,7 @@ pub(crate) struct Stub {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request: JobRequest,
-    events: mpsc::UnboundedSender<Item>,
+    line: Arc<Line>,
     inner: Arc<Inner>,
 }
 
@@ -91,17 +116,30 @@ impl Stub {
         Self::start_at("127.0.0.1:0", manners).await
     }
 
+    /// A worker with so many slots, whose tasks outlive their streams.
+    pub(crate) async fn with_leases(slots: usize) -> Self {
+        let lease = Some((Duration::from_secs(20), PATIENCE));
+        Self::start(Manners { slots, lease, ..Manners::default() }).await
+    }
+
     /// A worker at an address that was another's.
     pub(crate) async fn start_at(address: &str, manners: Manners) -> Self {
         let (jobs, new_jobs) = mpsc::unbounded_channel();
         let (cancels, new_cancels) = mpsc::unbounded_channel();
+        let (releases, new_releases) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             manners: Mutex::new(manners),
+            instance: uuid::Uuid::new_v4().to_string(),
+            start: Instant::now(),
             active: Mutex::default(),
+            known: Mutex::default(),
+            load: watch::Sender::new(0),
             jobs,
             cancels,
+            releases,
             probes: AtomicUsize::new(0),
             submissions: AtomicUsize::new(0),
+            renewals: AtomicUsize::new(0),
             abandoned: Notify::new(),
         });
         // A runtime of its own can be dropped like a machine.
@@ -115,7 +153,7 @@ impl Stub {
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.expect("a server");
         });
         let address = address_of.await.expect("bound");
-        Self { address, inner, jobs: new_jobs, cancels: new_cancels, runtime: Some(runtime) }
+        Self { address, inner, jobs: new_jobs, cancels: new_cancels, releases: new_releases, runtime: Some(runtime) }
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Manners)) {
@@ -130,6 +168,23 @@ impl Stub {
     /// The next job that was cancelled.
     pub(crate) async fn cancelled(&mut self) -> String {
         timeout(PATIENCE, self.cancels.recv()).await.expect("a cancellation in time").expect("a cancellation")
+    }
+
+    /// The next attempt that was released.
+    pub(crate) async fn released(&mut self) -> (String, u32) {
+        timeout(PATIENCE, self.releases.recv()).await.expect("a release in time").expect("a release")
+    }
+
+    /// How often a lease was renewed.
+    pub(crate) fn renewals(&self) -> usize {
+        self.inner.renewals.load(Ordering::SeqCst)
+    }
+
+    /// Breaks every stream.
+    pub(crate) fn cut(&self) {
+        for line in self.inner.active().values() {
+            line.cut.send_replace(None);
+        }
     }
 
     /// Waits until the caller has gone away from a call that was never answered.
@@ -172,45 +227,117 @@ impl Job {
     }
 
     pub(crate) fn complete(self) {
-        self.send(JobProgress {
+        self.finish(JobProgress {
             status: JobStatus::Completed.into(),
             progress: 100.0,
             output_url: "s3://bucket/output/video.mp4".to_owned(),
             ..JobProgress::default()
         });
-        self.leave();
     }
 
     pub(crate) fn fail(self, error: &str) {
-        let status = JobStatus::Failed.into();
-        self.send(JobProgress { status, error: error.to_owned(), ..JobProgress::default() });
-        self.leave();
+        self.fail_as(error, FailureKind::Unspecified);
     }
 
-    /// Breaks the stream.
+    pub(crate) fn fail_as(self, error: &str, kind: FailureKind) {
+        let (status, failure_kind) = (JobStatus::Failed.into(), kind.into());
+        self.finish(JobProgress { status, failure_kind, error: error.to_owned(), ..JobProgress::default() });
+    }
+
+    pub(crate) fn confirm_cancel(self) {
+        self.finish(JobProgress { status: JobStatus::Cancelled.into(), ..JobProgress::default() });
+    }
+
+    fn finish(self, last: JobProgress) {
+        self.forget();
+        self.line.feed.finish(last);
+    }
+
+    /// Breaks the stream, and forgets the job.
     pub(crate) fn break_off(self, status: Status) {
-        self.events.send(Err(status)).expect("somebody listens");
-        self.leave();
+        self.leave_nothing();
+        self.line.cut.send_replace(Some(status));
     }
 
     /// Ends the stream without another word.
     pub(crate) fn leave(self) {
-        self.forget();
+        self.leave_nothing();
+        self.line.cut.send_replace(None);
     }
 
-    /// The worker does not know the job any more; the stream stays open.
+    /// The worker does not run the job any more; the stream stays open.
     pub(crate) fn forget(&self) {
-        self.inner.active.lock().expect("no panic").remove(&self.request.job_id);
+        self.inner.active().remove(&self.request.job_id);
+        self.inner.load.send_modify(|load| *load += 1);
+    }
+
+    fn leave_nothing(&self) {
+        self.forget();
+        self.inner.known().remove(&self.request.job_id);
     }
 
     /// Waits until the control plane has dropped the stream.
     pub(crate) async fn dropped(&self) {
-        timeout(PATIENCE, self.events.closed()).await.expect("the stream is dropped in time");
+        let mut listeners = self.line.listeners.subscribe();
+        let none = listeners.wait_for(|listeners| *listeners == 0);
+        timeout(PATIENCE, none).await.expect("the stream is dropped in time").expect("the line lives");
     }
 
     pub(crate) fn send(&self, progress: JobProgress) {
-        // A control plane that has heard enough may be gone.
-        let _ = self.events.send(Ok(progress));
+        self.line.feed.milestone(progress);
+    }
+}
+
+impl Inner {
+    fn active(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Line>>> {
+        self.active.lock().expect("no panic")
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, (u32, Arc<Line>)>> {
+        self.known.lock().expect("no panic")
+    }
+
+    fn clock(&self) -> u64 {
+        1 + u64::try_from(self.start.elapsed().as_millis()).expect("a short test")
+    }
+}
+
+type Item = Result<JobProgress, Status>;
+
+type Events = Pin<Box<dyn Stream<Item = Item> + Send>>;
+
+/// A stream of a line's events, until it is cut.
+fn listen(line: &Arc<Line>) -> Events {
+    let (line, mut cut) = (Arc::clone(line), line.cut.subscribe());
+    line.listeners.send_modify(|listeners| *listeners += 1);
+    let listener = Listener(Arc::clone(&line));
+    let mut events = line.feed.subscribe();
+    Box::pin(async_stream::stream! {
+        let _listener = listener;
+        loop {
+            tokio::select! {
+                biased;
+                event = events.next() => match event {
+                    Some(event) => yield Ok(event),
+                    None => return,
+                },
+                _ = cut.changed() => {
+                    let status = cut.borrow().clone();
+                    if let Some(status) = status {
+                        yield Err(status);
+                    }
+                    return;
+                }
+            }
+        }
+    })
+}
+
+struct Listener(Arc<Line>);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.listeners.send_modify(|listeners| *listeners -= 1);
     }
 }
 
@@ -227,7 +354,9 @@ impl Drop for Abandoned {
 
 #[tonic::async_trait]
 impl WorkerService for Service {
-    type SubmitJobStream = UnboundedReceiverStream<Item>;
+    type SubmitJobStream = Events;
+    type AttachJobStream = Events;
+    type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<WorkerStatus, Status>> + Send>>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
         let (request, manners) = (request.into_inner(), self.manners());
@@ -239,21 +368,26 @@ impl WorkerService for Service {
             let _abandoned = Abandoned(Arc::clone(&self.0));
             std::future::pending::<()>().await;
         }
-        let mut active = self.0.active.lock().expect("no panic");
+        let mut active = self.0.active();
         if active.len() >= manners.slots {
             return Err(Status::resource_exhausted("every slot is taken"));
         }
-        active.insert(request.job_id.clone());
-        let (events, stream) = mpsc::unbounded_channel();
-        let job = Job { request, events, inner: Arc::clone(&self.0) };
+        let line = Arc::new(Line {
+            feed: Feed::new(),
+            cut: watch::Sender::new(None),
+            listeners: watch::Sender::new(0),
+        });
+        active.insert(request.job_id.clone(), Arc::clone(&line));
+        self.0.known().insert(request.job_id.clone(), (request.attempt, Arc::clone(&line)));
+        let stream = listen(&line);
+        let job = Job { request, line, inner: Arc::clone(&self.0) };
         self.0.jobs.send(job).expect("the test keeps the stub");
-        Ok(Response::new(UnboundedReceiverStream::new(stream)))
+        Ok(Response::new(stream))
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
         let before = self.0.probes.fetch_add(1, Ordering::SeqCst);
-        let manners = self.manners();
-        let answers = match manners.answers {
+        let answers = match self.manners().answers {
             Answers::All => true,
             Answers::EveryThird => before.is_multiple_of(3),
             Answers::None => false,
@@ -261,55 +395,89 @@ impl WorkerService for Service {
         if !answers {
             std::future::pending::<()>().await;
         }
-        let active: Vec<_> = self.0.active.lock().expect("no panic").iter().cloned().collect();
+        Ok(Response::new(self.status()))
+    }
+
+    async fn cancel_job(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+        let id = request.into_inner().job_id;
+        let success = self.0.active().contains_key(&id);
+        self.0.cancels.send(id).expect("the test keeps the stub");
+        Ok(Response::new(CancelResponse { success, message: String::new() }))
+    }
+
+    async fn attach_job(&self, request: Request<AttachRequest>) -> Result<Response<Self::AttachJobStream>, Status> {
+        self.leases().await?;
+        let request = request.into_inner();
+        match self.0.known().get(&request.job_id) {
+            Some((attempt, line)) if *attempt == request.attempt => Ok(Response::new(listen(line))),
+            Some(_) | None => Err(Status::not_found("no such attempt")),
+        }
+    }
+
+    async fn renew_lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
+        self.leases().await?;
+        let request = request.into_inner();
+        self.0.renewals.fetch_add(1, Ordering::SeqCst);
+        let known = self.0.known().get(&request.job_id).is_some_and(|(attempt, _)| *attempt == request.attempt);
+        Ok(Response::new(LeaseResponse { known, clock_ms: self.0.clock() }))
+    }
+
+    async fn release_job(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        self.leases().await?;
+        let ReleaseRequest { job_id, attempt } = request.into_inner();
+        self.0.known().remove(&job_id);
+        self.0.releases.send((job_id, attempt)).expect("the test keeps the stub");
+        Ok(Response::new(ReleaseResponse {}))
+    }
+
+    async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
+        self.leases().await?;
+        let (service, mut load) = (Self(Arc::clone(&self.0)), self.0.load.subscribe());
+        Ok(Response::new(Box::pin(async_stream::stream! {
+            loop {
+                yield Ok(service.status());
+                if load.changed().await.is_err() {
+                    return;
+                }
+            }
+        })))
+    }
+}
+
+impl Service {
+    fn status(&self) -> WorkerStatus {
+        let manners = self.manners();
+        let active: Vec<_> = self.0.active().keys().cloned().collect();
         let number = |count: usize| i32::try_from(count).expect("few");
-        Ok(Response::new(WorkerStatus {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).expect("short");
+        let status = WorkerStatus {
             current_jobs: if manners.boasts { 0 } else { number(active.len()) },
             max_concurrent_jobs: if manners.boasts { 1 } else { number(manners.slots) },
             active_job_ids: active,
             worker_id: "stub".to_owned(),
             version: "1.2.3".to_owned(),
             ..WorkerStatus::default()
-        }))
+        };
+        let Some((lasts, fence)) = manners.lease else { return status };
+        WorkerStatus {
+            instance_id: self.0.instance.clone(),
+            place_id: manners.place,
+            clock_ms: self.0.clock(),
+            lease_ms: millis(lasts),
+            fence_ms: millis(fence),
+            ..status
+        }
     }
 
-    async fn cancel_job(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
-        let id = request.into_inner().job_id;
-        let success = self.0.active.lock().expect("no panic").contains(&id);
-        self.0.cancels.send(id).expect("the test keeps the stub");
-        Ok(Response::new(CancelResponse { success, message: String::new() }))
+    /// What a worker without leases says to calls about them, and one that is paused does not say.
+    async fn leases(&self) -> Result<(), Status> {
+        let manners = self.manners();
+        if manners.is_paused {
+            std::future::pending::<()>().await;
+        }
+        if manners.lease.is_some() { Ok(()) } else { Err(Status::unimplemented("not known here")) }
     }
 
-    type AttachJobStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<JobProgress, Status>> + Send>>;
-    type WatchStatusStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<WorkerStatus, Status>> + Send>>;
-
-    async fn attach_job(
-        &self,
-        _: Request<proto::v1::AttachRequest>,
-    ) -> Result<Response<Self::AttachJobStream>, Status> {
-        Err(Status::unimplemented("not known here"))
-    }
-
-    async fn renew_lease(
-        &self,
-        _: Request<proto::v1::LeaseRequest>,
-    ) -> Result<Response<proto::v1::LeaseResponse>, Status> {
-        Err(Status::unimplemented("not known here"))
-    }
-
-    async fn release_job(
-        &self,
-        _: Request<proto::v1::ReleaseRequest>,
-    ) -> Result<Response<proto::v1::ReleaseResponse>, Status> {
-        Err(Status::unimplemented("not known here"))
-    }
-
-    async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
-        Err(Status::unimplemented("not known here"))
-    }
-}
-
-impl Service {
     fn manners(&self) -> Manners {
         self.0.manners.lock().expect("no panic").clone()
     }

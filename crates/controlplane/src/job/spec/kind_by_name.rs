@@ -6,7 +6,7 @@ use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Erro
 /// Every kind.
 const ALL: [OutputType; 3] = [OutputType::Single, OutputType::Hls, OutputType::Dash];
 
-#[expect(clippy::ref_option, reason = "serde's signature")]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub(super) fn serialize<S: Serializer>(kind: &Option<OutputType>, serializer: S) -> Result<S::Ok, S::Error> {
     kind.map(OutputType::name).serialize(serializer)
 }

@@ -13,7 +13,7 @@ fn report(status: Status) -> Report {
         Status::Processing => Report::Processing(10.0),
         Status::Uploading => Report::Uploading,
         Status::Completed => Report::Completed { output_url: "file:///out".to_owned() },
-        Status::Failed => Report::Failed { error: "encoding failed: x".to_owned() },
+        Status::Failed => Report::Failed { error: "encoding failed: x".to_owned(), blame: Blame::Job },
         Status::Cancelled => Report::Cancelled,
     }
 }

@@ -19,6 +19,7 @@ const MAX_BYTES: usize = 7999;
 enum Notice {
     Queued,
     Job { id: JobId },
+    Cancel { id: JobId },
     Progress { id: JobId, number: u32, update: u32, json: String },
     Callback,
     Unknown,
@@ -29,6 +30,7 @@ pub(super) fn write(change: &Change) -> String {
     let notice = match change {
         Change::Queued => Notice::Queued,
         Change::Job(id) => Notice::Job { id: *id },
+        Change::Cancel(id) => Notice::Cancel { id: *id },
         Change::Progress { id, event, update } => {
             Notice::Progress { id: *id, number: event.number, update: *update, json: event.json.clone() }
         }
@@ -39,7 +41,12 @@ pub(super) fn write(change: &Change) -> String {
     match notice {
         // Too long: the listener has to look for itself.
         Notice::Progress { id, .. } if text.len() > MAX_BYTES => encode(&Notice::Job { id }),
-        Notice::Queued | Notice::Job { .. } | Notice::Progress { .. } | Notice::Callback | Notice::Unknown => text,
+        Notice::Queued
+        | Notice::Job { .. }
+        | Notice::Cancel { .. }
+        | Notice::Progress { .. }
+        | Notice::Callback
+        | Notice::Unknown => text,
     }
 }
 
@@ -52,6 +59,7 @@ pub(super) fn read(text: &str) -> Change {
     match serde_json::from_str(text) {
         Ok(Notice::Queued) => Change::Queued,
         Ok(Notice::Job { id }) => Change::Job(id),
+        Ok(Notice::Cancel { id }) => Change::Cancel(id),
         Ok(Notice::Progress { id, number, update, json }) => {
             Change::Progress { id, event: StoredEvent { number, json }, update }
         }
@@ -71,8 +79,14 @@ mod tests {
     #[test]
     fn each_change_is_read_as_it_was_written() {
         let id = JobId::random();
-        let changes =
-            [Change::Queued, Change::Job(id), progress("{\"a\":\"ü\"}".to_owned()), Change::Callback, Change::Unknown];
+        let changes = [
+            Change::Queued,
+            Change::Job(id),
+            Change::Cancel(id),
+            progress("{\"a\":\"ü\"}".to_owned()),
+            Change::Callback,
+            Change::Unknown,
+        ];
         for change in changes {
             assert_eq!(read(&write(&change)), change);
         }

@@ -5,7 +5,7 @@ use sqlx::{PgPool, QueryBuilder};
 use crate::{
     job::JobId,
     store::{
-        Error, Filter, Page, Record, StoredEvent,
+        Error, Filter, Page, PlaneId, Record, StoredEvent,
         row::{self, EventRow, JobRow},
     },
 };
@@ -16,6 +16,23 @@ pub(super) async fn get(pool: &PgPool, id: JobId) -> Result<Option<Record>, Erro
         sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE id = $1");
     let row: Option<JobRow> = query.bind(id.uuid()).fetch_optional(pool).await?;
     row.map(Record::try_from).transpose()
+}
+
+/// Reads the job that an idempotency key stands for.
+pub(super) async fn by_key(pool: &PgPool, key: String) -> Result<Option<Record>, Error> {
+    let query = sqlx::query_as(
+        "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE idempotency_key = $1",
+    );
+    let row: Option<JobRow> = query.bind(key).fetch_optional(pool).await?;
+    row.map(Record::try_from).transpose()
+}
+
+/// Reads the jobs that a control plane drives.
+pub(super) async fn held(pool: &PgPool, plane: PlaneId) -> Result<Vec<Record>, Error> {
+    let query =
+        sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE owner = $1");
+    let rows: Vec<JobRow> = query.bind(plane.0).fetch_all(pool).await?;
+    row::records(rows)
 }
 
 /// Reads jobs, newest first.

@@ -90,6 +90,6 @@ pub(super) async fn request_cancel(pool: &PgPool, id: JobId) -> Result<Option<Re
          )
          SELECT pg_notify($2, $3) FROM noted",
     );
-    query.bind(id.uuid()).bind(CHANNEL).bind(notice::write(&Change::Job(id))).execute(pool).await?;
+    query.bind(id.uuid()).bind(CHANNEL).bind(notice::write(&Change::Cancel(id))).execute(pool).await?;
     read::get(pool, id).await
 }

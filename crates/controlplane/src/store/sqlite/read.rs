@@ -7,7 +7,7 @@ use super::pending::Read;
 use crate::{
     job::JobId,
     store::{
-        Error, Filter, Page, Record, StoredEvent,
+        Error, Filter, Page, PlaneId, Record, StoredEvent,
         row::{self, EventRow, JobRow},
     },
 };
@@ -28,6 +28,35 @@ impl Read for Get {
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Record>, Error> {
         get(connection, self.0).await
+    }
+}
+
+/// Reads the job that an idempotency key stands for.
+pub(super) struct ByKey(pub(super) String);
+
+impl Read for ByKey {
+    type Answer = Option<Record>;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Record>, Error> {
+        let query = sqlx::query_as(
+            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE idempotency_key = ?",
+        );
+        let row: Option<JobRow> = query.bind(&self.0).fetch_optional(connection).await?;
+        row.map(Record::try_from).transpose()
+    }
+}
+
+/// Reads the jobs that a control plane drives.
+pub(super) struct Held(pub(super) PlaneId);
+
+impl Read for Held {
+    type Answer = Vec<Record>;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<Record>, Error> {
+        let query =
+            sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE owner = ?");
+        let rows: Vec<JobRow> = query.bind(self.0.0).fetch_all(connection).await?;
+        row::records(rows)
     }
 }
 

@@ -86,7 +86,7 @@ impl Operation for RequestCancel {
         let query = sqlx::query("UPDATE jobs SET cancel_requested = TRUE WHERE id = ? AND finished_at IS NULL");
         let done = query.bind(self.0.uuid()).execute(&mut tx.connection).await?;
         if done.rows_affected() == 1 {
-            tx.changes.push(Change::Job(self.0));
+            tx.changes.push(Change::Cancel(self.0));
         }
         read::get(&mut tx.connection, self.0).await
     }

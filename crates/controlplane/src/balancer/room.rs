@@ -1,0 +1,52 @@
+//! Waits until some worker has room. Workers tell of it themselves; only those of the original service are asked.
+
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use tokio::time::sleep;
+
+use super::Worker;
+use crate::worker_client::Connection;
+
+/// Pauses between two tries to reach a worker that does not answer: the first, and the longest.
+const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Pause between two questions to a worker that does not tell by itself.
+const ASK: Duration = Duration::from_secs(1);
+
+/// Ends when one of `workers` has room; each may take `limit` to answer.
+pub(super) async fn wait(workers: &[Worker], limit: Duration) {
+    let waits = workers.iter().map(|worker| Box::pin(has_room(worker, limit)));
+    select_all(waits).await;
+}
+
+async fn has_room(worker: &Worker, limit: Duration) {
+    let mut pause = UNREACHABLE.0;
+    loop {
+        match Connection::open(&worker.address, limit).await {
+            Ok((_, status)) if status.has_room() => return,
+            Ok((connection, _)) => {
+                pause = UNREACHABLE.0;
+                if told(&connection, limit).await {
+                    return;
+                }
+                sleep(ASK).await;
+            }
+            Err(_) => {
+                sleep(pause).await;
+                pause = (pause * 2).min(UNREACHABLE.1);
+            }
+        }
+    }
+}
+
+/// True when the worker said that it has room; false when it went away, or does not tell.
+async fn told(connection: &Connection, limit: Duration) -> bool {
+    let Ok(mut watch) = connection.watch(limit).await else { return false };
+    while let Ok(Some(status)) = watch.next().await {
+        if status.has_room() {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,116 @@
+//! Event streams, of jobs that this process drives and of all others.
+
+use std::sync::Arc;
+
+use service::feed::{Position, Subscription};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::{Dispatcher, Shared, live::Handle};
+use crate::{
+    event::JobFeed,
+    job::JobId,
+    store::{self, Change},
+};
+
+impl Dispatcher {
+    /// A listener who has seen everything up to `seen`; `None` when there is no such job.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn subscribe(&self, id: JobId, seen: Position) -> Result<Option<Subscription<Arc<str>>>, store::Error> {
+        if self.0.store.get(id).await?.is_none() {
+            return Ok(None);
+        }
+        // Held before it is filled, so that no event can slip between.
+        let feed = self.0.live.feed(id);
+        if self.0.live.handle(id).is_none() {
+            self.0.refresh(id, &feed).await?;
+        }
+        // A place that this job never came to is another job's, or made up.
+        let seen = if seen.milestone > feed.newest().milestone { Position::default() } else { seen };
+        Ok(Some(feed.subscribe_after(seen)))
+    }
+}
+
+impl Shared {
+    /// Begins to drive a job: its feed has every event then.
+    pub(super) async fn drive(&self, id: JobId, cancelled: bool) -> (JobFeed, Handle) {
+        let (feed, handle) = self.live.drive(id);
+        if cancelled {
+            handle.cancel.cancel();
+        }
+        if let Err(error) = self.fill(id, &feed).await {
+            // Listeners lack events then, until they come back.
+            tracing::warn!(job.id = %id, %error, "cannot read a job's events");
+        }
+        (feed, handle)
+    }
+
+    /// Adds the events that the feed lacks, and closes it when the job has ended.
+    pub(super) async fn refresh(&self, id: JobId, feed: &JobFeed) -> Result<(), store::Error> {
+        // Read before the events, which then reach at least as far.
+        let record = self.store.get(id).await?;
+        self.fill(id, feed).await?;
+        if record.is_none_or(|record| record.job.state.status().is_terminal()) {
+            feed.close();
+            self.live.forget(id);
+        }
+        Ok(())
+    }
+
+    async fn fill(&self, id: JobId, feed: &JobFeed) -> Result<(), store::Error> {
+        for event in self.store.events(id, feed.newest().milestone).await? {
+            feed.milestone_at(event.number, event.json.into());
+        }
+        Ok(())
+    }
+
+    async fn refresh_watched(&self, id: JobId) {
+        if let Some(feed) = self.live.watched(id)
+            && let Err(error) = self.refresh(id, &feed).await
+        {
+            tracing::warn!(job.id = %id, %error, "cannot follow a job");
+        }
+    }
+}
+
+/// Follows what others do to jobs that are watched or driven here.
+pub(super) async fn run(shared: Arc<Shared>, mut changes: Receiver<Change>) {
+    loop {
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            () = shared.lifecycle.stopping() => return,
+        };
+        match change {
+            Ok(Change::Job(id)) => shared.refresh_watched(id).await,
+            Ok(Change::Cancel(id)) => {
+                if let Some(handle) = shared.live.handle(id) {
+                    handle.cancel.cancel();
+                }
+            }
+            Ok(Change::Progress { id, event, update }) => {
+                if let Some(feed) = shared.live.watched(id) {
+                    feed.update_at(Position { milestone: event.number, update }, event.json.into());
+                }
+            }
+            Ok(Change::Queued | Change::Callback) => {}
+            Ok(Change::Unknown) | Err(RecvError::Lagged(_)) => look_around(&shared).await,
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Looks at everything: something may have been missed.
+async fn look_around(shared: &Shared) {
+    for id in shared.live.all_watched() {
+        shared.refresh_watched(id).await;
+    }
+    for (id, handle) in shared.live.all_driven() {
+        match shared.store.get(id).await {
+            Ok(Some(record)) if record.cancel_requested => handle.cancel.cancel(),
+            Ok(Some(_)) => {}
+            Ok(None) => handle.superseded.cancel(),
+            Err(error) => tracing::warn!(job.id = %id, %error, "cannot follow a job"),
+        }
+    }
+}

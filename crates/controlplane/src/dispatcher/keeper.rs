@@ -1,0 +1,83 @@
+//! Keeps the lease of an attempt alive while its stream is open, whatever else its driver waits for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Shared, fence::Fence};
+use crate::worker_client::{AttemptName, Connection};
+
+/// A fence that the driver and its keeper share.
+#[derive(Debug, Clone)]
+pub(super) struct SharedFence(Arc<Mutex<Fence>>);
+
+impl SharedFence {
+    pub(super) fn new(fence: Fence) -> Self {
+        Self(Arc::new(Mutex::new(fence)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Fence> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Renews until it is dropped.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    /// Cancelled when the worker says that it does not know the attempt.
+    pub(super) unknown: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl Keeper {
+    /// Starts to renew over `connection`.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        fence: SharedFence,
+        attempt: AttemptName,
+        connection: Connection,
+    ) -> Self {
+        let (unknown, stop) = (CancellationToken::new(), CancellationToken::new());
+        let keep = keep(Arc::clone(shared), fence, attempt, connection, unknown.clone());
+        let stopped = stop.clone();
+        let aborting = shared.lifecycle.hard_token();
+        shared.lifecycle.spawn("keeper", async move {
+            tokio::select! {
+                () = keep => {}
+                () = stopped.cancelled() => {}
+                () = aborting.cancelled() => {}
+            }
+        });
+        Self { unknown, _stop: stop.drop_guard() }
+    }
+}
+
+async fn keep(
+    shared: Arc<Shared>,
+    fence: SharedFence,
+    attempt: AttemptName,
+    connection: Connection,
+    unknown: CancellationToken,
+) {
+    loop {
+        let pace = fence.lock().pace();
+        if shared.ownership.holds() {
+            let clock = fence.lock().renewal();
+            match connection.renew(attempt, clock, pace.min(shared.limits.question)).await {
+                Ok(renewed) => {
+                    fence.lock().heard(renewed.clock, Instant::now());
+                    if !renewed.known {
+                        unknown.cancel();
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(job.id = %attempt.job, error = error.chain(), "lease cannot be renewed");
+                }
+            }
+        }
+        sleep(pace).await;
+    }
+}

@@ -1,0 +1,145 @@
+//! What follows from the end of an attempt: the end of the job, or another attempt. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::job::{
+    Blame, InvalidTransition, Job, Report, State,
+    attempt::{Ended, Outcome},
+};
+
+/// Pause before the second attempt; it doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// How many attempts may be nobody's fault: each may be the work of a passing restart, but not all of them.
+const EXCUSED: usize = 100;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ending {
+    /// The worker reported its end.
+    Reported(Report),
+    /// It is certain that it cannot publish any more.
+    Gone(String),
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another attempt, after a pause.
+    Again(Duration),
+    /// Nothing.
+    End,
+}
+
+/// Ends the last attempt of `job`. `cancelled`: a client wants the job stopped.
+///
+/// # Errors
+/// When the job has already ended.
+pub(super) fn conclude(
+    job: &mut Job,
+    ending: Ending,
+    cancelled: bool,
+    max_attempts: u32,
+    now: Timestamp,
+) -> Result<Next, InvalidTransition> {
+    let (outcome, error) = judge(&ending);
+    if let Some(attempt) = job.attempts.last_mut() {
+        attempt.ended = Some(Ended { at: now, outcome, error: error.clone() });
+    }
+    let state = job.state.clone();
+    let (state, message, next) = match ending {
+        Ending::Reported(report @ (Report::Completed { .. } | Report::Cancelled)) => {
+            (state.apply(report, now)?, outcome.name().to_owned(), Next::End)
+        }
+        // Whoever cancelled the job got what they wanted, however it came about.
+        Ending::Reported(_) | Ending::Gone(_) if cancelled => (state.cancel(now)?, "cancelled".to_owned(), Next::End),
+        Ending::Reported(_) | Ending::Gone(_) => {
+            let error = error.unwrap_or_default();
+            match again(job, outcome, max_attempts) {
+                Some(pause) => (state.requeue()?, waits(job, outcome, &error), Next::Again(pause)),
+                None => (state.fail(error, now)?, "failed".to_owned(), Next::End),
+            }
+        }
+    };
+    job.state = state;
+    job.message = message;
+    job.milestones += 1;
+    Ok(next)
+}
+
+/// How the attempt counts, and what went wrong.
+fn judge(ending: &Ending) -> (Outcome, Option<String>) {
+    match ending {
+        Ending::Reported(Report::Completed { .. }) => (Outcome::Completed, None),
+        Ending::Reported(Report::Cancelled) => (Outcome::Cancelled, None),
+        Ending::Reported(Report::Failed { error, blame }) => match blame {
+            Blame::Job => (Outcome::Refused, Some(error.clone())),
+            Blame::Infrastructure => (Outcome::Failed, Some(error.clone())),
+            Blame::Nobody => (Outcome::HandedBack, Some(error.clone())),
+        },
+        Ending::Reported(Report::Queued | Report::Processing(_) | Report::Uploading) => {
+            (Outcome::Lost, Some("encoding failed: worker lost".to_owned()))
+        }
+        Ending::Gone(reason) => (Outcome::Lost, Some(format!("encoding failed: worker lost: {reason}"))),
+    }
+}
+
+/// The pause before another attempt; `None` when there is none.
+fn again(job: &Job, outcome: Outcome, max_attempts: u32) -> Option<Duration> {
+    let ended = job.attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
+    let failures = ended.filter(|ended| ended.outcome.counts()).count();
+    let allowed = usize::try_from(max_attempts).unwrap_or(usize::MAX);
+    match outcome {
+        Outcome::HandedBack if job.attempts.len() < allowed + EXCUSED => Some(Duration::ZERO),
+        Outcome::Failed | Outcome::Lost if failures < allowed => Some(pause(job, failures)),
+        Outcome::Completed
+        | Outcome::Refused
+        | Outcome::Cancelled
+        | Outcome::Failed
+        | Outcome::Lost
+        | Outcome::HandedBack => None,
+    }
+}
+
+/// Doubles with each failure. Spread by the job's name, so that jobs that failed together do not return together.
+fn pause(job: &Job, failures: usize) -> Duration {
+    let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+    let longest = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
+    let spread = f64::from(job.id.uuid().as_bytes()[0]) / 255.0;
+    longest.mul_f64(0.5 + spread / 2.0)
+}
+
+fn waits(job: &Job, outcome: Outcome, error: &str) -> String {
+    let verb = match outcome {
+        Outcome::HandedBack => "was handed back",
+        Outcome::Completed | Outcome::Failed | Outcome::Refused | Outcome::Cancelled | Outcome::Lost => "failed",
+    };
+    format!("attempt {} {verb}, waiting for the next: {error}", job.attempt())
+}
+
+/// The state of a job that no worker may try.
+///
+/// # Errors
+/// When the job has already ended.
+pub(super) fn refuse(job: &mut Job, reason: &str, now: Timestamp) -> Result<(), InvalidTransition> {
+    job.state = job.state.clone().fail(format!("encoding failed: {reason}"), now)?;
+    "failed".clone_into(&mut job.message);
+    job.milestones += 1;
+    Ok(())
+}
+
+/// The state of a job that a client has cancelled while nobody ran it.
+///
+/// # Errors
+/// When the job has already ended.
+pub(super) fn cancel(job: &mut Job, now: Timestamp) -> Result<(), InvalidTransition> {
+    job.state = State::cancel(job.state.clone(), now)?;
+    "cancelled".clone_into(&mut job.message);
+    job.milestones += 1;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Starts the jobs that wait: first there must be room, then the best job is taken, then a worker gets it.
+//!
+//! Everything that could make a difference wakes it: a new job, a job that becomes due, an attempt that has ended, a
+//! worker that says it has room. Nothing is asked in between.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::broadcast,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Shared,
+    live::Handle,
+    place::{Placed, Placement, Unplaced},
+    policy,
+};
+use crate::{
+    balancer::{Candidate, Candidates},
+    job::Job,
+    store::{Change, Expected, Fate, Record},
+};
+
+/// Pause after the store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a job that no worker is set up for lets others pass, while some worker is away.
+const ASIDE: Duration = Duration::from_secs(5);
+
+/// How long a better worker is looked for before a job returns to one that failed it.
+const BETTER: Duration = Duration::from_millis(500);
+
+/// What became of a round.
+enum Round {
+    /// A job was started, or put aside: there may be more.
+    Again,
+    /// No job waits that is due.
+    Empty(Option<Timestamp>),
+    /// No worker has room.
+    Full,
+    /// The store failed.
+    Failed,
+}
+
+/// Runs until the process stops.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut changes = shared.store.changes();
+    tokio::select! {
+        () = shared.lifecycle.stopping() => {}
+        () = async { loop {
+            let round = round(&shared).await;
+            rest(&shared, &mut changes, round).await;
+        } } => {}
+    }
+}
+
+/// Waits for what could make another round worth while.
+async fn rest(shared: &Shared, changes: &mut broadcast::Receiver<Change>, round: Round) {
+    match round {
+        Round::Again => {}
+        Round::Failed => sleep(STORE_PAUSE).await,
+        Round::Full => tokio::select! {
+            () = shared.balancer.room() => {}
+            () = shared.room.notified() => {}
+        },
+        Round::Empty(due) => tokio::select! {
+            () = queued(changes) => {}
+            () = until(due) => {}
+        },
+    }
+}
+
+/// Ends when a job may wait that did not before.
+async fn queued(changes: &mut broadcast::Receiver<Change>) {
+    loop {
+        match changes.recv().await {
+            Ok(Change::Queued | Change::Unknown) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Ok(Change::Job(_) | Change::Cancel(_) | Change::Progress { .. } | Change::Callback) => {}
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+async fn until(due: Option<Timestamp>) {
+    match due {
+        Some(due) => sleep(Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn round(shared: &Arc<Shared>) -> Round {
+    let now = Timestamp::now();
+    match shared.store.next_due(Timestamp::UNIX_EPOCH).await {
+        Ok(Some(due)) if due <= now => {}
+        Ok(due) => return Round::Empty(due),
+        Err(error) => return failed(&error),
+    }
+    let mut candidates = shared.balancer.candidates();
+    // A worker that hangs must not hide that another one has got room.
+    let candidate = tokio::select! {
+        candidate = candidates.next() => candidate,
+        () = shared.room.notified() => return Round::Again,
+    };
+    let Some(candidate) = candidate else { return Round::Full };
+    match shared.store.claim(shared.ownership.plane, Timestamp::now()).await {
+        Ok(Some(record)) => place(shared, record, candidate, candidates).await,
+        // Another control plane was faster.
+        Ok(None) => Round::Again,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &crate::store::Error) -> Round {
+    tracing::error!(%error, "cannot read the queue");
+    Round::Failed
+}
+
+/// Starts a job that this process has just claimed.
+async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candidates: Candidates<'_>) -> Round {
+    let (id, job) = (record.job.id, record.job);
+    let stored = Expected { owner: record.owner, ..shared.mine(&job) };
+    let (feed, handle) = shared.drive(id, record.cancel_requested).await;
+    if handle.cancel.is_cancelled() {
+        shared.end_unplaced(Unplaced { job, stored, picky: false }, &handle, policy::cancel).await;
+        return Round::Again;
+    }
+    let first = better(&job, first, &mut candidates).await;
+    let placement = Placement { job, feed, handle: handle.clone(), stored, provisional: false, written: false };
+    match placement.offer(shared, first, &mut candidates).await {
+        Placed::Running(drive, link) => {
+            shared.spawn(*drive, link);
+            Round::Again
+        }
+        Placed::Refused(unplaced, reason) => {
+            shared.end_unplaced(unplaced, &handle, |job, now| policy::refuse(job, &reason, now)).await;
+            Round::Again
+        }
+        Placed::Nowhere(unplaced) => put_back(shared, unplaced, &handle).await,
+        Placed::Lost => {
+            shared.live.leave(id);
+            Round::Again
+        }
+    }
+}
+
+/// A candidate that has not failed the job before, if there is one soon; otherwise `first`.
+async fn better(job: &Job, first: Candidate, candidates: &mut Candidates<'_>) -> Candidate {
+    let failed = |candidate: &Candidate| {
+        let address = candidate.address.to_string();
+        job.attempts.iter().any(|attempt| attempt.worker.address == address)
+    };
+    if !failed(&first) {
+        return first;
+    }
+    let other = async {
+        loop {
+            match candidates.next().await {
+                Some(candidate) if failed(&candidate) => {}
+                other => return other,
+            }
+        }
+    };
+    timeout(BETTER, other).await.ok().flatten().unwrap_or(first)
+}
+
+/// Lets a job wait on that no worker took.
+async fn put_back(shared: &Shared, unplaced: Unplaced, handle: &Handle) -> Round {
+    let pause = if unplaced.picky { ASIDE } else { Duration::ZERO };
+    let fate = Fate::Waiting { due: Timestamp::now() + pause };
+    // Unwritten, it stays this process's until the next one takes it over.
+    if shared.write_silently(&unplaced.job, unplaced.stored, fate, handle).await.is_err() {
+        tracing::warn!(job.id = %unplaced.job.id, "job cannot be put back");
+    }
+    shared.live.leave(unplaced.job.id);
+    if handle.cancel.is_cancelled() {
+        // The client asked while this process held the job.
+        shared.cancel_waiting(unplaced.job.id).await;
+    }
+    if unplaced.picky { Round::Again } else { Round::Full }
+}

@@ -1,0 +1,93 @@
+//! Writes a job's steps down, and waits out a store that is away: the attempt goes on meanwhile.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::{Shared, live::Handle};
+use crate::{
+    event,
+    job::Job,
+    store::{self, Expected, Fate, Transition},
+    webhook,
+};
+
+/// Pauses between two tries to write: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+
+/// Why a step was not written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    /// Somebody else drives the job, or it is gone.
+    Superseded,
+    /// The process stops.
+    Stopping,
+}
+
+impl Shared {
+    /// Writes a step of a driven job down: as it is now, from what `before` says. The job's last milestone is its
+    /// event.
+    pub(super) async fn write(
+        &self,
+        job: &Job,
+        before: Expected,
+        fate: Fate,
+        handle: &Handle,
+    ) -> Result<(), Unwritten> {
+        let now = Timestamp::now();
+        let terminal = job.state.status().is_terminal();
+        let callback = if terminal { webhook::callback(job, now) } else { None };
+        let event = Some(event::milestone(job, now));
+        self.commit(Transition { job: job.clone(), expected: before, fate, event, callback }, handle).await
+    }
+
+    /// Writes a step down that listeners are not told of.
+    pub(super) async fn write_silently(
+        &self,
+        job: &Job,
+        before: Expected,
+        fate: Fate,
+        handle: &Handle,
+    ) -> Result<(), Unwritten> {
+        let transition = Transition { job: job.clone(), expected: before, fate, event: None, callback: None };
+        self.commit(transition, handle).await
+    }
+
+    async fn commit(&self, transition: Transition, handle: &Handle) -> Result<(), Unwritten> {
+        let id = transition.job.id;
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match self.store.transition(transition.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(store::Error::Conflict(id)) => {
+                    // A commit whose answer was lost is not somebody else's.
+                    return if self.is_written(&transition).await { Ok(()) } else { superseded(id) };
+                }
+                Err(error) => error,
+            };
+            tracing::error!(job.id = %id, %error, "cannot write a job's status down, trying again");
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+                () = handle.superseded.cancelled() => return superseded(id),
+                () = self.lifecycle.stopping() => return Err(Unwritten::Stopping),
+            }
+        }
+    }
+
+    /// True when the store has exactly what was to be written.
+    async fn is_written(&self, transition: &Transition) -> bool {
+        let found = self.store.get(transition.job.id).await;
+        found.is_ok_and(|record| record.is_some_and(|record| record.job == transition.job))
+    }
+
+    /// What is to be found of a job that this process drives.
+    pub(super) fn mine(&self, job: &Job) -> Expected {
+        Expected { status: job.state.status(), attempt: job.attempt(), owner: Some(self.ownership.plane) }
+    }
+}
+
+fn superseded(id: crate::job::JobId) -> Result<(), Unwritten> {
+    tracing::warn!(job.id = %id, "job is driven by somebody else");
+    Err(Unwritten::Superseded)
+}
