@@ -6,8 +6,10 @@
 //! - [`listen`] – where a server listens
 //! - [`lifecycle`] – one order of stopping for every task of the process
 //! - [`feed`] – the events of one job, for any number of listeners
+//! - [`address`] – which addresses a URL of a client may lead to
 //! - [`key`] – the rules for output paths
 
+pub mod address;
 pub mod cli;
 pub mod env;
 pub mod feed;

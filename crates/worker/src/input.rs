@@ -18,7 +18,6 @@ use crate::{failure::Blame, media, tool::confine, uploader::S3Client};
 use connect::Rules;
 use guard::Guard;
 
-mod address;
 mod connect;
 mod guard;
 mod trouble;

@@ -3,12 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use hyper::Uri;
+use service::address::{self, Forbidden};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
-
-use super::address::{self, Forbidden};
 
 /// What an input may connect to.
 #[derive(Debug, Clone, Default)]
@@ -75,11 +74,6 @@ impl Rules {
         if self.trusts(host, port) {
             return Ok(found.to_vec());
         }
-        let check = |address: &SocketAddr| address::check(address.ip(), self.allow_loopback);
-        let allowed: Vec<_> = found.iter().copied().filter(|address| check(address).is_ok()).collect();
-        match found.iter().find_map(|address| check(address).err()) {
-            Some(why) if allowed.is_empty() => Err(Error::Forbidden { host: host.to_owned(), why }),
-            Some(_) | None => Ok(allowed),
-        }
+        address::allowed(found, self.allow_loopback).map_err(|why| Error::Forbidden { host: host.to_owned(), why })
     }
 }

@@ -1,12 +1,13 @@
 use std::net::SocketAddr;
 
+use ::service::address::Forbidden;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
 use super::*;
-use crate::input::{address::Forbidden, connect::Error};
+use crate::input::connect::Error;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

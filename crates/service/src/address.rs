@@ -1,14 +1,14 @@
-//! Which addresses an input may come from. Pure.
+//! Which addresses a URL of a client may lead to. Pure.
 //!
-//! A client chooses the URL, so without this rule it could read whatever the worker can reach: the worker's own
-//! services, or the cloud's metadata service with its credentials. Private ranges stay open, since self-hosted sources
-//! live there.
+//! A client chooses where an input comes from and where a callback goes, so without this rule it could reach whatever
+//! the process can: the machine's own services, or the cloud's metadata service with its credentials. Private ranges
+//! stay open, since self-hosted sources and receivers live there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Why an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Forbidden {
+pub enum Forbidden {
     /// This machine (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
     #[error("a loopback address")]
     Loopback,
@@ -30,13 +30,29 @@ const METADATA: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
 
-/// Whether an input may come from `address`. Only loopback can be allowed by the operator.
-pub(crate) fn check(address: IpAddr, allow_loopback: bool) -> Result<(), Forbidden> {
+/// Whether a client may name `address`. Only loopback can be allowed by the operator.
+///
+/// # Errors
+/// The kind of address, where it may not.
+pub fn check(address: IpAddr, allow_loopback: bool) -> Result<(), Forbidden> {
     let address = embedded_v4(address).map_or(address, IpAddr::V4);
     match class(address) {
         Some(Forbidden::Loopback) if allow_loopback => Ok(()),
         Some(forbidden) => Err(forbidden),
         None => Ok(()),
+    }
+}
+
+/// Of the addresses that a name was found to have, those that a client may name.
+///
+/// # Errors
+/// What is wrong with the first one, where there are some and all are forbidden.
+pub fn allowed(found: &[SocketAddr], allow_loopback: bool) -> Result<Vec<SocketAddr>, Forbidden> {
+    let check = |address: &SocketAddr| check(address.ip(), allow_loopback);
+    let allowed: Vec<_> = found.iter().copied().filter(|address| check(address).is_ok()).collect();
+    match found.iter().find_map(|address| check(address).err()) {
+        Some(why) if allowed.is_empty() => Err(why),
+        Some(_) | None => Ok(allowed),
     }
 }
 
@@ -126,6 +142,15 @@ mod tests {
     #[case("fdaa::3")]
     fn public_and_private_hosts_are_allowed(#[case] address: &str) {
         assert_eq!(check(address.parse().expect("an address"), false), Ok(()));
+    }
+
+    #[test]
+    fn of_several_addresses_the_forbidden_ones_are_left_out() {
+        let [good, bad] = ["10.0.0.7:80", "127.0.0.1:80"].map(|address| address.parse().expect("an address"));
+        assert_eq!(allowed(&[bad, good], false), Ok(vec![good]));
+        assert_eq!(allowed(&[bad, good], true), Ok(vec![bad, good]));
+        assert_eq!(allowed(&[bad], false), Err(Forbidden::Loopback));
+        assert_eq!(allowed(&[], false), Ok(Vec::new()));
     }
 
     proptest! {
