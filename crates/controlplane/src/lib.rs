@@ -16,6 +16,8 @@ pub mod open_files;
 pub mod server;
 pub mod store;
 pub mod text;
+pub mod tls;
+pub mod view;
 pub mod webhook;
 pub mod worker_client;
 

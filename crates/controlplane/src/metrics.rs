@@ -18,6 +18,19 @@ const JOB_SECONDS: [f64; 14] =
 /// From a millisecond to the boot of a sleeping worker.
 const SELECTION_SECONDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
 
+/// What one try at a callback came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The receiver has it.
+    Delivered,
+    /// The receiver wants no more.
+    Gone,
+    /// It will be tried again.
+    Failed,
+    /// It has failed for too long.
+    GivenUp,
+}
+
 /// The metrics. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -28,6 +41,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     waiting: IntGauge,
     listeners: IntGauge,
+    callbacks: IntCounterVec,
     selection: Histogram,
     worker_up: IntGaugeVec,
     worker_slots: IntGaugeVec,
@@ -57,6 +71,7 @@ impl Metrics {
             in_flight: add.gauge("flux_jobs_in_flight", "Jobs whose attempt this control plane drives"),
             waiting: add.gauge("flux_jobs_waiting", "Jobs that wait for a worker, on any control plane"),
             listeners: add.gauge("flux_sse_listeners", "Open event streams"),
+            callbacks: add.counters("flux_callbacks_total", "Tries at a callback, by outcome", &["outcome"]),
             selection: add.histogram(
                 HistogramOpts::new("flux_worker_selection_seconds", "Time to find a worker that takes a job, or none")
                     .buckets(SELECTION_SECONDS.to_vec()),
@@ -114,6 +129,17 @@ impl Metrics {
     #[must_use]
     pub fn listener(&self) -> Raised {
         Raised::new(&self.listeners)
+    }
+
+    /// Notes a try at a callback.
+    pub fn callback(&self, delivery: Delivery) {
+        let label = match delivery {
+            Delivery::Delivered => "delivered",
+            Delivery::Gone => "gone",
+            Delivery::Failed => "failed",
+            Delivery::GivenUp => "given_up",
+        };
+        self.callbacks.with_label_values(&[label]).inc();
     }
 
     /// Measures a selection until the timer is dropped.
