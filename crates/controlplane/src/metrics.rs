@@ -265,6 +265,8 @@ mod tests {
             current_jobs: 1,
             max_concurrent_jobs: 3,
             active_job_ids: Vec::new(),
+            lease: None,
+            clock: 0,
         };
         metrics.worker_answered(&worker, Some(&status));
         let up = text(&metrics);

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{balancer::Balancer, limits::Limits, store::memory::Memory};
+use crate::{balancer::Balancer, limits::Limits, dispatcher::Rules, store::sqlite::SqliteStore};
 
-fn api() -> Api {
+async fn api() -> Api {
     let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new());
     let balancer = Balancer::new(Vec::new(), Duration::from_secs(1), Limits::default().stagger, metrics.clone());
-    let store = Arc::new(Memory::default());
-    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), lifecycle.clone());
+    let store = Arc::new(SqliteStore::memory().await.expect("memory"));
+    let rules = Rules { max_queued: 0, max_attempts: 1, retention: Duration::from_secs(1), shared_store: false };
+    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), rules, lifecycle.clone());
     Api { dispatcher, metrics, api_key: None, lifecycle }
 }
 
-#[test]
-fn every_route_is_documented() {
-    insta::assert_json_snapshot!(open_api_router(&api()).into_openapi());
+#[tokio::test]
+async fn every_route_is_documented() {
+    insta::assert_json_snapshot!(open_api_router(&api().await).into_openapi());
 }
 
 #[test]

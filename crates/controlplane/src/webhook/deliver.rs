@@ -112,7 +112,7 @@ impl Deliverer {
                 }
                 change = changes.recv() => match change {
                     Ok(Change::Callback | Change::Unknown) | Err(RecvError::Lagged(_)) => alarm.now(),
-                    Ok(Change::Queued | Change::Job(_) | Change::Progress { .. }) => {}
+                    Ok(Change::Queued | Change::Job(_) | Change::Cancel(_) | Change::Progress { .. }) => {}
                     Err(RecvError::Closed) => break,
                 },
                 () = sleep_until(alarm.at), if lanes.room() > 0 => {}

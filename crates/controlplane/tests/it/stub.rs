@@ -372,11 +372,8 @@ impl WorkerService for Service {
         if active.len() >= manners.slots {
             return Err(Status::resource_exhausted("every slot is taken"));
         }
-        let line = Arc::new(Line {
-            feed: Feed::new(),
-            cut: watch::Sender::new(None),
-            listeners: watch::Sender::new(0),
-        });
+        let line =
+            Arc::new(Line { feed: Feed::new(), cut: watch::Sender::new(None), listeners: watch::Sender::new(0) });
         active.insert(request.job_id.clone(), Arc::clone(&line));
         self.0.known().insert(request.job_id.clone(), (request.attempt, Arc::clone(&line)));
         let stream = listen(&line);

@@ -61,7 +61,7 @@ fn any_report() -> impl Strategy<Value = Report> {
         any::<f32>().prop_map(Report::Processing),
         Just(Report::Uploading),
         ".{0,9}".prop_map(|output_url| Report::Completed { output_url }),
-        ".{0,9}".prop_map(|error| Report::Failed { error }),
+        ".{0,9}".prop_map(|error| Report::Failed { error, blame: Blame::Job }),
         Just(Report::Cancelled),
     ]
 }

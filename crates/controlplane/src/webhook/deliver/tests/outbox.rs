@@ -109,6 +109,9 @@ impl JobStore for Outbox {
     fn get(&self, _: JobId) -> BoxFuture<'_, Result<Option<Record>, Error>> {
         no()
     }
+    fn by_key(&self, _: String) -> BoxFuture<'_, Result<Option<Record>, Error>> {
+        no()
+    }
     fn list(&self, _: Filter) -> BoxFuture<'_, Result<Page, Error>> {
         no()
     }
@@ -137,6 +140,9 @@ impl JobStore for Outbox {
         no()
     }
     fn adopt(&self, _: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
+        no()
+    }
+    fn held(&self, _: PlaneId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
         no()
     }
     fn resign(&self, _: PlaneId) -> BoxFuture<'_, Result<(), Error>> {
