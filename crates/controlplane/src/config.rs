@@ -1,6 +1,6 @@
 //! Settings of the control plane.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use service::{
@@ -9,7 +9,7 @@ use service::{
     telemetry,
 };
 
-use crate::{balancer::Address, limits::Limits};
+use crate::{balancer::Address, limits::Limits, webhook};
 
 const PORT: Setting = Setting { name: "PORT", default: Some("8080"), help: "port of the HTTP server" };
 const WORKER_NODES: Setting = Setting {
@@ -27,6 +27,43 @@ const API_KEY: Setting = Setting {
     default: None,
     help: "key that clients send as `Authorization: Bearer <key>`; without it, every route is open",
 };
+const DATABASE_URL: Setting = Setting {
+    name: "DATABASE_URL",
+    default: Some("sqlite://flux.db"),
+    help: "where jobs are kept: `sqlite://FILE` (relative to DATA_DIR), `postgres://…`, or `memory:` for no longer than \
+           the process",
+};
+const DATA_DIR: Setting = Setting {
+    name: "DATA_DIR",
+    default: Some("data"),
+    help: "folder of the SQLite file; made if it is not there",
+};
+const MAX_QUEUED_JOBS: Setting = Setting {
+    name: "MAX_QUEUED_JOBS",
+    default: Some("0"),
+    help: "how many jobs may wait for a worker; 0: a job is accepted only when a worker takes it at once",
+};
+const JOB_MAX_ATTEMPTS: Setting = Setting {
+    name: "JOB_MAX_ATTEMPTS",
+    default: Some("3"),
+    help: "how many tries at a job may fail by the machine's fault before the job fails",
+};
+const JOB_RETENTION: Setting = Setting {
+    name: "JOB_RETENTION",
+    default: Some("7d"),
+    help: "how long finished jobs are kept; seconds, or a time such as 12h or 7d",
+};
+const WEBHOOK_SECRET: Setting = Setting {
+    name: "WEBHOOK_SECRET",
+    default: None,
+    help: "signs callbacks as Standard Webhooks has it: `whsec_<base64>`, several separated by spaces while one replaces \
+           another; without it they are not signed",
+};
+const INPUT_ALLOW_LOOPBACK: Setting = Setting {
+    name: "INPUT_ALLOW_LOOPBACK",
+    default: Some("false"),
+    help: "true or 1: callbacks may go to this machine's own addresses; never to link-local or metadata addresses",
+};
 const SHUTDOWN_GRACE: Setting = Setting {
     name: "SHUTDOWN_GRACE",
     default: Some("30"),
@@ -41,6 +78,13 @@ pub const SETTINGS: &[Setting] = &[
     WORKER_NODES,
     WORKER_STARTUP_TIMEOUT,
     API_KEY,
+    DATABASE_URL,
+    DATA_DIR,
+    MAX_QUEUED_JOBS,
+    JOB_MAX_ATTEMPTS,
+    JOB_RETENTION,
+    WEBHOOK_SECRET,
+    INPUT_ALLOW_LOOPBACK,
     SHUTDOWN_GRACE,
     telemetry::LOG_LEVEL,
     telemetry::LOG_FORMAT,
@@ -57,6 +101,18 @@ pub struct Config {
     pub startup_timeout: Duration,
     /// `API_KEY`; `None` leaves every route open.
     pub api_key: Option<SecretString>,
+    /// `DATABASE_URL` (`sqlite://flux.db`); may hold a password.
+    pub database_url: SecretString,
+    /// `DATA_DIR` (`data`).
+    pub data_dir: PathBuf,
+    /// `MAX_QUEUED_JOBS` (0: no queue).
+    pub max_queued_jobs: u64,
+    /// `JOB_MAX_ATTEMPTS` (3), at least 1.
+    pub job_max_attempts: u32,
+    /// `JOB_RETENTION` (7 days).
+    pub job_retention: Duration,
+    /// `WEBHOOK_SECRET` and `INPUT_ALLOW_LOOPBACK`.
+    pub webhook: webhook::Config,
     /// `SHUTDOWN_GRACE` (30 s).
     pub shutdown_grace: Duration,
     /// `ENV`, `LOG_LEVEL` and `LOG_FORMAT`.
@@ -77,6 +133,12 @@ impl Config {
         let workers = reader.require(&WORKER_NODES, addresses);
         let startup_timeout = reader.require(&WORKER_STARTUP_TIMEOUT, env::duration);
         let api_key = reader.optional(&API_KEY, env::secret);
+        let database_url = reader.require(&DATABASE_URL, env::secret);
+        let data_dir = reader.require(&DATA_DIR, env::parsed);
+        let max_queued_jobs = reader.require(&MAX_QUEUED_JOBS, whole_number);
+        let job_max_attempts = reader.require(&JOB_MAX_ATTEMPTS, env::count);
+        let job_retention = reader.require(&JOB_RETENTION, env::duration);
+        let webhook = read_webhook(&mut reader);
         let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
         reader.finish(|| {
             Some(Self {
@@ -84,6 +146,12 @@ impl Config {
                 workers: workers?,
                 startup_timeout: startup_timeout?,
                 api_key,
+                database_url: database_url?,
+                data_dir: data_dir?,
+                max_queued_jobs: max_queued_jobs?,
+                job_max_attempts: job_max_attempts?,
+                job_retention: job_retention?,
+                webhook: webhook?,
                 shutdown_grace: shutdown_grace?,
                 telemetry: telemetry?,
                 limits: Limits::default(),
@@ -100,6 +168,18 @@ pub fn listen(env: &dyn Env) -> Result<Endpoint, Mistakes> {
     let mut reader = Reader::new(env);
     let listen = Endpoint::read(&mut reader, &PORT);
     reader.finish(|| listen)
+}
+
+fn read_webhook(reader: &mut Reader<'_>) -> Option<webhook::Config> {
+    let secrets = reader.optional(&WEBHOOK_SECRET, webhook::Secrets::parse);
+    let allow_loopback = reader.require(&INPUT_ALLOW_LOOPBACK, env::flag);
+    Some(webhook::Config { secrets, allow_loopback: allow_loopback? })
+}
+
+fn whole_number(text: &str) -> Result<u64, String> {
+    // What a database counts with is signed.
+    let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.ok_or_else(|| format!("{text:?}: give a whole number, 0 or more"))
 }
 
 fn addresses(text: &str) -> Result<Vec<Address>, String> {

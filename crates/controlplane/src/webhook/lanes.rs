@@ -168,7 +168,7 @@ mod tests {
     fn lanes(hosts: &[&str]) -> (Lanes, Instant) {
         let (mut lanes, now) = (Lanes::new(BOUNDS), Instant::now());
         for (id, host) in (0..).zip(hosts) {
-            lanes.hold(callback(id, host), now + Duration::from_secs(60));
+            lanes.hold(callback(id, host), now + Duration::from_mins(1));
         }
         (lanes, now)
     }
@@ -199,20 +199,20 @@ mod tests {
         assert_eq!(lanes.room(), 8 - 4);
         lanes.end(&turns[0], true);
         assert_eq!(lanes.room(), 8 - 2, "two of four were let be");
-        lanes.hold(callback(9, "slow"), now + Duration::from_secs(60));
+        lanes.hold(callback(9, "slow"), now + Duration::from_mins(1));
         assert_eq!(lanes.room(), 8 - 2, "and no more are taken");
         lanes.end(&turns[1], false);
-        lanes.hold(callback(9, "slow"), now + Duration::from_secs(60));
+        lanes.hold(callback(9, "slow"), now + Duration::from_mins(1));
         assert_eq!(lanes.room(), 8 - 3, "until it is quick again");
     }
 
     #[tokio::test]
     async fn one_that_is_held_is_not_held_twice() {
         let (mut lanes, now) = lanes(&["a"]);
-        lanes.hold(callback(0, "a"), now + Duration::from_secs(60));
+        lanes.hold(callback(0, "a"), now + Duration::from_mins(1));
         let turns = started(&mut lanes, now);
         assert_eq!(ids(&turns), [0]);
-        lanes.hold(callback(0, "a"), now + Duration::from_secs(60));
+        lanes.hold(callback(0, "a"), now + Duration::from_mins(1));
         assert_eq!(lanes.room(), 8);
     }
 

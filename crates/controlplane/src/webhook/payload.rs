@@ -50,7 +50,7 @@ mod tests {
             Some(serde_json::from_str::<serde_json::Value>(&payload).expect("JSON"))
         };
         let running = Report::Processing(45.0);
-        for reports in [&[][..], &[running.clone()], &[running.clone(), Report::Uploading]] {
+        for reports in [&[][..], std::slice::from_ref(&running), &[running.clone(), Report::Uploading]] {
             assert_eq!(said(reports), None);
         }
         insta::assert_json_snapshot!([
