@@ -25,9 +25,17 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use service::lifecycle::{Lifecycle, Outcome};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
-use crate::{api::Api, balancer::Balancer, config::Config, dispatcher::Dispatcher, metrics::Metrics};
+use crate::{
+    api::Api,
+    balancer::Balancer,
+    config::Config,
+    dispatcher::{Dispatcher, Rules},
+    metrics::Metrics,
+    store::{Database, JobStore, StoreConfig},
+    webhook::Deliverer,
+};
 
 /// How long tasks may take to end once they have been told to drop everything.
 const LAST: Duration = Duration::from_secs(5);
@@ -43,20 +51,40 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     }
     let metrics = Metrics::new();
     let balancer = Balancer::new(config.workers, config.startup_timeout, config.limits.stagger, metrics.clone());
-    let store = store::open(&store::StoreConfig { database: store::Database::Memory }).await?;
-    let rules =
-        dispatcher::Rules { max_queued: 0, max_attempts: 3, retention: Duration::from_hours(24), shared_store: false };
-    let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), config.limits, rules, lifecycle.clone());
-    dispatcher.start().await?;
+    let store = store::open(&StoreConfig { database: config.database.clone() }).await?;
+    let rules = Rules {
+        max_queued: config.max_queued_jobs,
+        max_attempts: config.job_max_attempts,
+        retention: config.job_retention,
+        shared_store: matches!(config.database, Database::Postgres(_)),
+    };
+    let dispatcher =
+        Dispatcher::new(balancer, Arc::clone(&store), metrics.clone(), config.limits, rules, lifecycle.clone());
+    dispatcher.start().await.context("cannot take over the jobs in the store")?;
+    let deliverer = Deliverer::new(Arc::clone(&store), config.webhook, metrics.clone(), webhook::Limits::default())?;
+    lifecycle.spawn("callbacks", deliverer.run(lifecycle.clone()));
     let closing = closing(dispatcher.clone(), lifecycle.clone());
+    let last = dispatcher.clone();
     let api_key = config.api_key.map(Arc::new);
     let router = api::router(Api { dispatcher, metrics, api_key, lifecycle: lifecycle.clone() });
     let server = server::serve(listener, config.limits.connections, router, lifecycle.clone(), closing);
     lifecycle.spawn("server", server);
     tracing::info!(server.address = %address, version = service::VERSION, "control plane is ready");
     let outcome = lifecycle.finish(config.shutdown_grace, LAST).await;
+    leave(&last, store.as_ref()).await;
     tracing::info!(?outcome, "control plane has stopped");
     Ok(outcome)
+}
+
+/// Lets others have the jobs, and ends the store.
+async fn leave(dispatcher: &Dispatcher, store: &dyn JobStore) {
+    let leave = async {
+        dispatcher.resign().await;
+        store.close().await;
+    };
+    if timeout(LAST, leave).await.is_err() {
+        tracing::warn!("the store did not close in time");
+    }
 }
 
 /// The server stays open while jobs run, so that clients can learn how they end; new jobs are refused meanwhile.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{balancer::Balancer, limits::Limits, dispatcher::Rules, store::sqlite::SqliteStore};
+use crate::{balancer::Balancer, dispatcher::Rules, limits::Limits, store::sqlite::SqliteStore};
 
 async fn api() -> Api {
     let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new());

@@ -107,7 +107,7 @@ impl Drive {
             }
         };
         if report.status().is_terminal() {
-            return Some(End::Attempt(Ending::Reported(report), None));
+            return Some(End::Attempt(Ending::Reported(report, update.message), None));
         }
         if rank(report.status()) < rank(self.job.state.status()) {
             // A stream that was attached again begins with what was heard before.

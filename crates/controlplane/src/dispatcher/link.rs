@@ -26,8 +26,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 enum Sight {
     /// Its stream.
     Task(Box<Task>),
-    /// Certainty that it has ended.
-    Gone(String),
+    /// Certainty that it has ended, with what the reason of the loss does not say.
+    Gone(Option<&'static str>),
     /// Nothing.
     Nothing,
 }
@@ -129,7 +129,10 @@ impl Drive {
                     tracing::info!(job.id = %self.job.id, worker.address = worker, "attempt found again");
                     return Ok(task);
                 }
-                Sight::Gone(why) => return Err(End::Attempt(Ending::Gone(format!("{reason}; {why}")), None)),
+                Sight::Gone(None) => return Err(End::Attempt(Ending::Gone(reason), None)),
+                Sight::Gone(Some(why)) => {
+                    return Err(End::Attempt(Ending::Gone(format!("{reason}; {why}")), None));
+                }
                 Sight::Nothing => pause = (pause * 2).min(PAUSES.1),
             }
         }
@@ -151,7 +154,7 @@ impl Drive {
     /// A worker without leases stops a task with its stream, if it notices; it is told again.
     async fn unleased(&self, connection: &Connection, status: &WorkerStatus) -> Sight {
         if !status.runs(self.job.id) {
-            return Sight::Gone("the worker does not run it any more".to_owned());
+            return Sight::Gone(None);
         }
         // It is asked again in any case.
         let _ = connection.cancel(self.job.id, self.shared.limits.cancel_call).await;
@@ -161,7 +164,7 @@ impl Drive {
     async fn leased(&self, connection: &Connection, status: &WorkerStatus, mine: &Lease, theirs: &Lease) -> Sight {
         if theirs.instance != mine.instance {
             let replaced = !mine.place.is_empty() && theirs.place == mine.place;
-            return if replaced { Sight::Gone("its worker was started anew".to_owned()) } else { Sight::Nothing };
+            return if replaced { Sight::Gone(Some("its worker was started anew")) } else { Sight::Nothing };
         }
         if self.abandoned && status.runs(self.job.id) {
             let _ = connection.cancel(self.job.id, self.shared.limits.cancel_call).await;
@@ -177,7 +180,7 @@ impl Drive {
         });
         match connection.attach(self.name(), clock, self.shared.limits.question).await {
             Ok(task) => Sight::Task(Box::new(task)),
-            Err(Error::Unknown(_)) => Sight::Gone("its worker does not know it any more".to_owned()),
+            Err(Error::Unknown(_)) => Sight::Gone(Some("its worker does not know it any more")),
             Err(error) => {
                 tracing::debug!(job.id = %self.job.id, error = error.chain(), "cannot attach");
                 Sight::Nothing

@@ -21,8 +21,8 @@ const EXCUSED: usize = 100;
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ending {
-    /// The worker reported its end.
-    Reported(Report),
+    /// The worker reported its end, with a word for people.
+    Reported(Report, String),
     /// It is certain that it cannot publish any more.
     Gone(String),
 }
@@ -53,12 +53,13 @@ pub(super) fn conclude(
     }
     let state = job.state.clone();
     let (state, message, next) = match ending {
-        Ending::Reported(report @ (Report::Completed { .. } | Report::Cancelled)) => {
-            (state.apply(report, now)?, outcome.name().to_owned(), Next::End)
+        Ending::Reported(report @ (Report::Completed { .. } | Report::Cancelled), message) => {
+            let message = if message.is_empty() { outcome.name().to_owned() } else { message };
+            (state.apply(report, now)?, message, Next::End)
         }
         // Whoever cancelled the job got what they wanted, however it came about.
-        Ending::Reported(_) | Ending::Gone(_) if cancelled => (state.cancel(now)?, "cancelled".to_owned(), Next::End),
-        Ending::Reported(_) | Ending::Gone(_) => {
+        Ending::Reported(..) | Ending::Gone(_) if cancelled => (state.cancel(now)?, "cancelled".to_owned(), Next::End),
+        Ending::Reported(..) | Ending::Gone(_) => {
             let error = error.unwrap_or_default();
             match again(job, outcome, max_attempts) {
                 Some(pause) => (state.requeue()?, waits(job, outcome, &error), Next::Again(pause)),
@@ -75,14 +76,14 @@ pub(super) fn conclude(
 /// How the attempt counts, and what went wrong.
 fn judge(ending: &Ending) -> (Outcome, Option<String>) {
     match ending {
-        Ending::Reported(Report::Completed { .. }) => (Outcome::Completed, None),
-        Ending::Reported(Report::Cancelled) => (Outcome::Cancelled, None),
-        Ending::Reported(Report::Failed { error, blame }) => match blame {
+        Ending::Reported(Report::Completed { .. }, _) => (Outcome::Completed, None),
+        Ending::Reported(Report::Cancelled, _) => (Outcome::Cancelled, None),
+        Ending::Reported(Report::Failed { error, blame }, _) => match blame {
             Blame::Job => (Outcome::Refused, Some(error.clone())),
             Blame::Infrastructure => (Outcome::Failed, Some(error.clone())),
             Blame::Nobody => (Outcome::HandedBack, Some(error.clone())),
         },
-        Ending::Reported(Report::Queued | Report::Processing(_) | Report::Uploading) => {
+        Ending::Reported(Report::Queued | Report::Processing(_) | Report::Uploading, _) => {
             (Outcome::Lost, Some("encoding failed: worker lost".to_owned()))
         }
         Ending::Gone(reason) => (Outcome::Lost, Some(format!("encoding failed: worker lost: {reason}"))),
@@ -142,4 +143,85 @@ pub(super) fn cancel(job: &mut Job, now: Timestamp) -> Result<(), InvalidTransit
     "cancelled".clone_into(&mut job.message);
     job.milestones += 1;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::job::{Attempt, Status, attempt::Worker, tests::job};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn running(mut job: Job) -> Job {
+        let worker = Worker { address: "w:1".to_owned(), lease: None };
+        job.attempts.push(Attempt { number: job.attempt() + 1, worker, started_at: NOW, ended: None });
+        job
+    }
+
+    fn reported(report: Report) -> Ending {
+        Ending::Reported(report, String::new())
+    }
+
+    fn failed(blame: Blame) -> Ending {
+        reported(Report::Failed { error: "encoding failed: x".to_owned(), blame })
+    }
+
+    #[rstest]
+    #[case::completed(reported(Report::Completed { output_url: "file:///o".to_owned() }), Status::Completed, Status::Completed)]
+    #[case::stopped_by_hand(reported(Report::Cancelled), Status::Cancelled, Status::Cancelled)]
+    #[case::by_the_job(failed(Blame::Job), Status::Failed, Status::Cancelled)]
+    #[case::by_the_machine(failed(Blame::Infrastructure), Status::Queued, Status::Cancelled)]
+    #[case::by_nobody(failed(Blame::Nobody), Status::Queued, Status::Cancelled)]
+    #[case::lost(Ending::Gone("gone".to_owned()), Status::Queued, Status::Cancelled)]
+    fn each_end_has_its_consequence(#[case] ending: Ending, #[case] wanted: Status, #[case] cancelled: Status) {
+        for (is_cancelled, status) in [(false, wanted), (true, cancelled)] {
+            let mut job = running(job());
+            let next = conclude(&mut job, ending.clone(), is_cancelled, 3, NOW).expect("it runs");
+            assert_eq!(job.state.status(), status, "{is_cancelled}");
+            assert_eq!(matches!(next, Next::Again(_)), status == Status::Queued);
+            assert!(job.attempts[0].ended.is_some() && job.milestones == 2);
+        }
+    }
+
+    #[test]
+    fn the_last_failure_that_is_allowed_ends_the_job() {
+        let mut job = job();
+        for attempt in 1..=3 {
+            job = running(job);
+            let next = conclude(&mut job, failed(Blame::Infrastructure), false, 3, NOW).expect("it runs");
+            assert_eq!(next == Next::End, attempt == 3, "{attempt}");
+        }
+        assert_eq!(job.state.error(), Some("encoding failed: x"));
+    }
+
+    #[test]
+    fn what_is_nobodys_fault_does_not_count_but_has_an_end() {
+        let mut job = job();
+        let mut tries = 0;
+        loop {
+            job = running(job);
+            tries += 1;
+            if conclude(&mut job, failed(Blame::Nobody), false, 1, NOW).expect("it runs") == Next::End {
+                break;
+            }
+        }
+        assert_eq!(tries, 1 + EXCUSED);
+    }
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        let job = job();
+        let pauses: Vec<_> = (1..=20).map(|failures| pause(&job, failures)).collect();
+        assert!(pauses.is_sorted() && pauses[0] >= FIRST_PAUSE / 2 && pauses[19] <= LONGEST_PAUSE, "{pauses:?}");
+    }
+
+    #[test]
+    fn a_job_that_has_ended_stays_as_it_is() {
+        let mut job = running(job());
+        conclude(&mut job, reported(Report::Cancelled), true, 3, NOW).expect("it runs");
+        assert!(conclude(&mut job, failed(Blame::Job), false, 3, NOW).is_err());
+        assert!(cancel(&mut job, NOW).is_err() && refuse(&mut job, "x", NOW).is_err());
+    }
 }

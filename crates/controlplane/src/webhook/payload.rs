@@ -55,7 +55,10 @@ mod tests {
         }
         insta::assert_json_snapshot!([
             said(&[running.clone(), Report::Completed { output_url: "s3://bucket/key".to_owned() }]),
-            said(&[running.clone(), Report::Failed { error: "encoding failed: x".to_owned(), blame: crate::job::Blame::Job }]),
+            said(&[
+                running.clone(),
+                Report::Failed { error: "encoding failed: x".to_owned(), blame: crate::job::Blame::Job }
+            ]),
             said(&[Report::Cancelled]),
         ]);
     }

@@ -170,6 +170,7 @@ async fn the_health_check_tells_up_from_down() {
     let plane = plane().await;
     controlplane::healthcheck::ask(plane.address).await.expect("it is up");
     assert!(controlplane::healthcheck::ask(nobody().await).await.is_err());
+    controlplane::tls::install();
     let client = Client::builder().no_proxy().build().expect("a client");
     let answer = client.head(format!("http://{}/health", plane.address)).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

@@ -69,7 +69,7 @@ async fn a_silent_worker_that_does_not_answer_is_lost() {
     let question = limits().question;
     assert_eq!(error(&plane, &id).await, format!("encoding failed: worker lost: no answer within {question:?}"));
     job.dropped().await;
-    assert_eq!(worker.probes(), 1 + 3, "one before the job, and three that failed");
+    assert!(worker.probes() > 1 + 3, "one before the job, three that failed, and those that looked for the job");
 }
 
 #[tokio::test]

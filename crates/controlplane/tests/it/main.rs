@@ -6,6 +6,7 @@ mod jobs;
 mod lost;
 mod metrics;
 mod plane;
+mod races;
 mod selection;
 mod shutdown;
 mod stream;

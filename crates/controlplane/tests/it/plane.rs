@@ -30,6 +30,7 @@ pub(crate) fn limits() -> Limits {
         question: Duration::from_millis(300),
         cancel_call: Duration::from_millis(300),
         cancel_end: Duration::from_millis(600),
+        unleased: Duration::from_millis(600),
         farewell: Duration::from_millis(50),
     }
 }
@@ -42,7 +43,12 @@ impl Plane {
 
     pub(crate) async fn start(workers: &[SocketAddr], change: impl FnOnce(&mut Config)) -> Self {
         let workers: Vec<_> = workers.iter().map(ToString::to_string).collect();
-        let env = [("WORKER_NODES", workers.join(",")), ("WORKER_STARTUP_TIMEOUT", "5s".to_owned())];
+        let env = [
+            ("WORKER_NODES", workers.join(",")),
+            ("WORKER_STARTUP_TIMEOUT", "5s".to_owned()),
+            ("DATABASE_URL", "memory:".to_owned()),
+            ("JOB_MAX_ATTEMPTS", "1".to_owned()),
+        ];
         let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
         let mut config = Config::read(&env).expect("a good configuration");
         config.limits = limits();
@@ -51,6 +57,7 @@ impl Plane {
         let address = listener.local_addr().expect("bound");
         let lifecycle = Lifecycle::new();
         let run = tokio::spawn(controlplane::run(config, listener, lifecycle.clone()));
+        controlplane::tls::install();
         let client = Client::builder().no_proxy().build().expect("a client");
         Self { address, lifecycle, client, run: Some(run) }
     }

@@ -169,14 +169,17 @@ async fn only_so_many_requests_wait_for_a_worker() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_takes_its_job_along() {
-    let worker = Stub::start(Manners { slots: 1, never_admits: true, ..Manners::default() }).await;
-    let plane = Plane::start(&[worker.address], |config| config.limits.admission = Duration::from_mins(10)).await;
+async fn a_client_that_goes_away_leaves_its_job_behind() {
+    let mut worker = Stub::start(Manners { slots: 1, answers: Answers::None, ..Manners::default() }).await;
+    let plane = Plane::over(&[worker.address]).await;
     let job = good_job();
     tokio::select! {
         (status, body) = plane.post(&job) => panic!("answered {status} {body}"),
-        // Dropping the request closes the client's connection.
-        () = crate::plane::until(async || worker.submissions() == 1) => {}
+        // Dropping the request closes the client's connection. Nothing is written down yet.
+        () = crate::plane::until(async || worker.probes() == 1) => {}
     }
-    worker.abandoned().await;
+    worker.change(|manners| manners.answers = Answers::All);
+    let id = plane.accepted().await;
+    assert_eq!(worker.job().await.request.job_id, id, "the first request is forgotten");
+    assert_eq!(worker.submissions(), 1);
 }
