@@ -7,6 +7,7 @@ mod lost;
 mod metrics;
 mod plane;
 mod races;
+mod restart;
 mod selection;
 mod shutdown;
 mod stream;
