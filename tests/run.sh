@@ -30,6 +30,7 @@ report() { printf '%s\n' "${summary[@]:-}"; }
 install_system_packages() {
   ensure_rust
   ensure_ffmpeg
+  ensure_postgres
   ensure_command curl curl ca-certificates
   ensure_command python3 python3
 }

@@ -51,3 +51,8 @@ ensure_ffmpeg() {
   ((BASH_REMATCH[1] * 100 + BASH_REMATCH[2] >= 501)) ||
     die "ffmpeg ${BASH_REMATCH[1]}.${BASH_REMATCH[2]} is too old: install 5.1 or later"
 }
+
+# The PostgreSQL server's programs; the tests start servers of their own.
+ensure_postgres() {
+  [[ -n $(compgen -G '/usr/lib/postgresql/*/bin/postgres') ]] || install_packages postgresql
+}

@@ -8,6 +8,7 @@
 //! - [`events`] – what a job's stream tells
 //! - [`gate`] – a network that can be stopped and cut
 //! - [`original`] – the wire contract as the original service knows it
+//! - [`postgres`] – a PostgreSQL server, private to a test process
 //! - [`wait`] – waiting on conditions instead of on the clock
 
 #![expect(clippy::missing_panics_doc, reason = "a helper of tests that cannot do its work fails the test")]
@@ -19,6 +20,7 @@ pub mod events;
 pub mod gate;
 pub mod original;
 pub mod plane;
+pub mod postgres;
 pub mod processes;
 pub mod s3;
 pub mod sandbox;
@@ -29,6 +31,7 @@ pub use daemon::{Daemon, Launch, Port};
 pub use events::{Events, statuses};
 pub use gate::Gate;
 pub use plane::Plane;
+pub use postgres::Postgres;
 pub use s3::S3Server;
 pub use sandbox::Sandbox;
 pub use wait::{PATIENCE, until};
