@@ -52,10 +52,10 @@ CREATE TABLE callbacks (
 
 CREATE INDEX callbacks_by_due ON callbacks (due);
 
--- One row that is written to see whether writing works.
+-- One row that is written to see whether writing works: as much as a large job takes.
 CREATE TABLE probe (
     id INTEGER NOT NULL PRIMARY KEY,
-    writes INTEGER NOT NULL
+    filler BLOB NOT NULL
 ) STRICT;
 
-INSERT INTO probe (id, writes) VALUES (1, 0);
+INSERT INTO probe (id, filler) VALUES (1, x'');

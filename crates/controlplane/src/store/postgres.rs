@@ -7,6 +7,7 @@
 //! - [`connect`]: connections and migrations
 //! - [`listen`]: what changes, as the server tells it
 //! - [`notice`]: the same on the wire
+//! - [`room`]: whether the queue is full
 //! - [`create`], [`step`], [`queue`], [`leases`], [`callbacks`], [`read`]: the statements
 
 mod callbacks;
@@ -17,6 +18,7 @@ mod listen;
 mod notice;
 mod queue;
 mod read;
+mod room;
 mod step;
 
 use std::{future::Future, time::Duration};
@@ -27,6 +29,7 @@ use sqlx::PgPool;
 use tokio::{sync::broadcast, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::room::Room;
 use super::{
     Callback, CallbackId, Change, Created, Error, Expected, Filter, JobStore, NewJob, OpenError, Page, PlaneId,
     Progress, Record, Settlement, StoredEvent, Transition, url::Postgres,
@@ -43,6 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct PostgresStore {
     pool: PgPool,
+    room: Room,
     changes: broadcast::Sender<Change>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -60,7 +64,7 @@ impl PostgresStore {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(listen::run(listener, pool.clone(), changes.clone(), stop.clone()));
         tasks.close();
-        Ok(Self { pool, changes, stop, tasks })
+        Ok(Self { pool, room: Room::default(), changes, stop, tasks })
     }
 }
 
@@ -74,7 +78,7 @@ fn bounded<'a, T>(work: impl Future<Output = Result<T, Error>> + Send + 'a) -> B
 
 impl JobStore for PostgresStore {
     fn create(&self, new: NewJob) -> BoxFuture<'_, Result<Created, Error>> {
-        bounded(create::create(&self.pool, new))
+        bounded(create::create(&self.pool, &self.room, new))
     }
 
     fn withdraw(&self, id: JobId, expected: Expected) -> BoxFuture<'_, Result<(), Error>> {

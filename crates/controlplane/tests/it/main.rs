@@ -10,6 +10,7 @@ mod races;
 mod restart;
 mod selection;
 mod shutdown;
+mod store;
 mod stream;
 mod stub;
 mod workers;

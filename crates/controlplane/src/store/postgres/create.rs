@@ -2,7 +2,10 @@
 
 use sqlx::PgPool;
 
-use super::notice::{self, CHANNEL};
+use super::{
+    notice::{self, CHANNEL},
+    room::Room,
+};
 use crate::{
     job::JobId,
     store::{
@@ -15,18 +18,19 @@ use crate::{
 const TRIES: u32 = 3;
 
 /// Writes a job down.
-pub(super) async fn create(pool: &PgPool, new: NewJob) -> Result<Created, Error> {
+pub(super) async fn create(pool: &PgPool, room: &Room, new: NewJob) -> Result<Created, Error> {
     for _ in 0..TRIES {
         if let Some(before) = before(pool, &new).await? {
             return Ok(before);
         }
+        let _seat = match limit(&new) {
+            Some(limit) => Some(room.take(pool, limit).await?.ok_or(Error::QueueFull)?),
+            None => None,
+        };
         if insert(pool, &new).await? {
             return Ok(Created::New);
         }
-        // Either somebody has just used the key, which the next look shows, or the queue is full.
-        if new.idempotency_key.is_none() || is_full(pool, &new).await? {
-            return Err(Error::QueueFull);
-        }
+        // Somebody has just used the key: the next look shows for what.
     }
     Err(Error::Unavailable("the same request comes and goes".to_owned()))
 }
@@ -50,31 +54,24 @@ fn limit(new: &NewJob) -> Option<i64> {
     new.queue_limit.filter(|_| waits).map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
-async fn is_full(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
-    let Some(limit) = limit(new) else { return Ok(false) };
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting").fetch_one(pool).await?;
-    Ok(waiting >= limit)
-}
-
 async fn insert(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
     let row = Columns::new(&new.job, new.fate)?;
     let query = sqlx::query(
         "WITH made AS (
              INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset,
                  provisional, progress, created_at, finished_at, idempotency_key)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-             WHERE $16::bigint IS NULL OR (SELECT count(*) FROM jobs WHERE waiting) < $16
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
              ON CONFLICT (idempotency_key) DO NOTHING
              RETURNING id
          ), told AS (
-             INSERT INTO events (job, number, json) SELECT id, $17, $18 FROM made
+             INSERT INTO events (job, number, json) SELECT id, $16, $17 FROM made
          )
-         SELECT CASE WHEN $7 THEN pg_notify($19, $20)::text END FROM made",
+         SELECT CASE WHEN $7 THEN pg_notify($18, $19)::text END FROM made",
     );
     let query = query.bind(row.id).bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner);
     let query = query.bind(row.running).bind(row.waiting).bind(row.due.unwrap_or(row.created_at)).bind(row.priority);
     let query = query.bind(row.preset).bind(row.provisional).bind(row.progress).bind(row.created_at);
-    let query = query.bind(row.finished_at).bind(&new.idempotency_key).bind(limit(new));
+    let query = query.bind(row.finished_at).bind(&new.idempotency_key);
     let query = query.bind(i64::from(new.event.number)).bind(&new.event.json);
     let done = query.bind(CHANNEL).bind(notice::write(&Change::Queued)).execute(pool).await?;
     Ok(done.rows_affected() == 1)

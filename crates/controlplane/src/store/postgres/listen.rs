@@ -64,12 +64,11 @@ async fn listen(mut listener: PgListener, pool: &PgPool, listeners: &broadcast::
 /// Passes on what it hears, until the connection breaks.
 async fn hear(listener: &mut PgListener, listeners: &broadcast::Sender<Change>) -> sqlx::Error {
     loop {
-        let heard = match timeout(SILENCE, listener.try_recv()).await {
-            Ok(heard) => heard,
-            Err(_) => match is_there(listener).await {
-                Ok(()) => continue,
-                Err(error) => return error,
-            },
+        let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+            if let Err(error) = is_there(listener).await {
+                return error;
+            }
+            continue;
         };
         match heard {
             // Nobody may listen.

@@ -10,9 +10,10 @@ use crate::store::{
 
 /// Takes the job that is to start next. Those that others are about to take are passed over, not waited for.
 pub(super) async fn claim(pool: &PgPool, plane: PlaneId, now: Timestamp) -> Result<Option<Record>, Error> {
+    // The sum keeps the index of times out of it: nearly all that wait are due, and they would have to be sorted.
     let query = sqlx::query_as(
         "WITH next AS (
-             SELECT id FROM jobs WHERE waiting AND due <= $2
+             SELECT id FROM jobs WHERE waiting AND due + 0 <= $2
              ORDER BY priority DESC, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
          )
          UPDATE jobs SET owner = $1, waiting = FALSE FROM next WHERE jobs.id = next.id

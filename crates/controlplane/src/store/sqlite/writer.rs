@@ -135,7 +135,9 @@ impl Task {
             }
             Err(error) => {
                 tracing::error!(%error, operations = batch.len(), "cannot write jobs down");
-                batch.into_iter().for_each(|pending| pending.fail(&error));
+                for pending in batch {
+                    pending.fail(&error);
+                }
             }
             Ok(()) => batch.into_iter().for_each(Pending::settle),
         }
