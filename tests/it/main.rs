@@ -2,6 +2,7 @@
 
 mod admission;
 mod api;
+mod chaos;
 mod cleanup;
 mod docs;
 mod guard;

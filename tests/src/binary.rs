@@ -29,10 +29,11 @@ pub(crate) fn cache_folder() -> PathBuf {
     profile_folder().join("../tmp/e2e")
 }
 
-/// `target/<profile>`: the test runs from its `deps` folder.
+/// `target/<profile>`: a test runs from its `deps` folder, a program of this package from itself.
 fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a process knows its executable");
-    test.ancestors().nth(2).map(Path::to_owned).expect("a test lies in target/<profile>/deps")
+    let program = std::env::current_exe().expect("a process knows its executable");
+    let mut folders = program.ancestors().skip(1).filter(|folder| !folder.ends_with("deps"));
+    folders.next().map(Path::to_owned).expect("a program lies in target/<profile> or its deps folder")
 }
 
 fn build(folder: &Path) {

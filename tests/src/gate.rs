@@ -24,6 +24,8 @@ enum State {
     Open,
     /// So many bytes from clients, then nothing more; answers pass.
     HoldAfter(u64),
+    /// Nothing, in neither direction; connections stay.
+    Frozen,
     /// Nothing: every connection is broken.
     Down,
 }
@@ -69,9 +71,14 @@ impl Gate {
     pub async fn holding(&self) {
         until("the gate holds something back", async || match *self.road.state.borrow() {
             State::HoldAfter(limit) => self.road.sent.load(Ordering::SeqCst) > limit,
-            State::Open | State::Down => false,
+            State::Open | State::Frozen | State::Down => false,
         })
         .await;
+    }
+
+    /// Holds everything back, in both directions, until it is opened.
+    pub fn freeze(&self) {
+        self.road.state.send_replace(State::Frozen);
     }
 
     /// Lets everything pass again.
@@ -99,8 +106,8 @@ async fn accept(listener: TcpListener, server: SocketAddr, road: Road) {
             if let Ok(server) = TcpStream::connect(server).await {
                 let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
                 select! {
-                    () = carry(from_client, to_server, Some(&road)) => {}
-                    () = carry(from_server, to_client, None) => {}
+                    () = carry(from_client, to_server, &road, Direction::Request) => {}
+                    () = carry(from_server, to_client, &road, Direction::Answer) => {}
                     _ = breaks.changed() => {}
                     () = road.wait_for(|state| *state == State::Down) => {}
                 }
@@ -109,12 +116,20 @@ async fn accept(listener: TcpListener, server: SocketAddr, road: Road) {
     }
 }
 
-/// Carries bytes, past the gate where there is one.
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, road: Option<&Road>) {
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Request,
+    Answer,
+}
+
+/// Carries bytes past the gate.
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, road: &Road, direction: Direction) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if let Some(road) = road {
-            road.pass(count).await;
+        match direction {
+            Direction::Request => road.pass(count).await,
+            Direction::Answer => road.wait_for(|state| *state != State::Frozen).await,
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;
@@ -128,7 +143,7 @@ impl Road {
         self.wait_for(|state| match state {
             State::Open => true,
             State::HoldAfter(limit) => sent <= *limit,
-            State::Down => false,
+            State::Frozen | State::Down => false,
         })
         .await;
     }

@@ -4,6 +4,7 @@
 //! servers ([`Worker`], [`Plane`], [`S3Server`]), each of them a [`Daemon`] whose log goes to a file; it prints the
 //! logs when the test fails, and when the test ends it makes sure that no process is left that belongs to it.
 //!
+//! - [`chaos`] – a load of jobs while everything is killed
 //! - [`clips`] – sources made with ffmpeg
 //! - [`events`] – what a job's stream tells
 //! - [`gate`] – a network that can be stopped and cut
@@ -14,6 +15,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a helper of tests that cannot do its work fails the test")]
 
 pub mod binary;
+pub mod chaos;
 pub mod clips;
 pub mod daemon;
 pub mod events;
@@ -38,6 +40,14 @@ pub use wait::{PATIENCE, until};
 pub use worker::Worker;
 
 use serde_json::{Value, json};
+
+/// An HTTP client that uses no proxy.
+#[must_use]
+pub fn http_client() -> reqwest::Client {
+    // Another test of the same process may have been faster.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
 
 /// A job request: this input to this path of this storage.
 #[must_use]

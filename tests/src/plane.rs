@@ -27,8 +27,7 @@ impl PlaneBuilder {
 
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Plane {
-        let client = Client::builder().no_proxy().build().expect("a client");
-        Plane { daemon: Daemon::start(self.launch, self.port).await, client }
+        Plane { daemon: Daemon::start(self.launch, self.port).await, client: crate::http_client() }
     }
 
     /// How it would be started, for runs that end by themselves.

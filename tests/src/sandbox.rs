@@ -55,6 +55,11 @@ impl Sandbox {
         self.folder.path()
     }
 
+    /// Leaves the folder where it is at the end, for somebody who wants to look.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// `WORK_DIR` of the workers.
     #[must_use]
     pub fn work_dir(&self) -> PathBuf {
@@ -113,10 +118,17 @@ impl Sandbox {
     /// An S3 server with an empty bucket.
     pub async fn s3(&self) -> S3Server {
         let (folder, port) = (self.path().join("s3"), Port::reserve());
+        let launch = self.s3_launch(&folder, &port);
+        S3Server { daemon: Daemon::start(launch, port).await, folder }
+    }
+
+    /// How an S3 server over `folder` would be started.
+    #[must_use]
+    pub fn s3_launch(&self, folder: &Path, port: &Port) -> Launch {
         let mut launch = self.launch("s3-server");
         let number = port.address().port().to_string();
         launch.args = vec![folder.display().to_string(), BUCKET.into(), ACCESS_KEY.into(), SECRET_KEY.into(), number];
-        S3Server { daemon: Daemon::start(launch, port).await, folder }
+        launch
     }
 
     /// An ffmpeg that takes as long as its input plays, but little of the machine. For `FFMPEG_PATH`.
