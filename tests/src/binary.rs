@@ -24,6 +24,12 @@ pub fn path(name: &str) -> PathBuf {
     path
 }
 
+/// A folder beside the binaries for what is thrown away: on a disk, where `/tmp` may be memory.
+#[must_use]
+pub fn scratch_folder() -> PathBuf {
+    profile_folder().join("../tmp")
+}
+
 /// A folder beside the binaries for what may be kept from one run to the next.
 pub(crate) fn cache_folder() -> PathBuf {
     profile_folder().join("../tmp/e2e")

@@ -8,6 +8,7 @@
 //! - [`clips`] – sources made with ffmpeg
 //! - [`events`] – what a job's stream tells
 //! - [`gate`] – a network that can be stopped and cut
+//! - [`keep_alive`] – the lightest HTTP client, for measuring
 //! - [`original`] – the wire contract as the original service knows it
 //! - [`postgres`] – a PostgreSQL server, private to a test process
 //! - [`wait`] – waiting on conditions instead of on the clock
@@ -20,6 +21,7 @@ pub mod clips;
 pub mod daemon;
 pub mod events;
 pub mod gate;
+pub mod keep_alive;
 pub mod original;
 pub mod plane;
 pub mod postgres;
