@@ -154,7 +154,8 @@ start_service() {
       INPUT_DIR="$run/input" INPUT_ALLOW_LOOPBACK=true DISABLE_AUTO_SHUTDOWN=true
     worker_nodes+=("127.0.0.1:$port")
   done
-  start_on_free_port controlplane PORT "$binaries/controlplane" WORKER_NODES="$(IFS=, && echo "${worker_nodes[*]}")"
+  start_on_free_port controlplane PORT "$binaries/controlplane" WORKER_NODES="$(IFS=, && echo "${worker_nodes[*]}")" \
+    DATA_DIR="$run/data" MAX_QUEUED_JOBS=100
   api=http://127.0.0.1:$port
   say "Started a control plane ($api) and two workers (${worker_nodes[*]})"
 }
