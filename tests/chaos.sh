@@ -10,6 +10,7 @@ source "$root/deploy/lib/debian.sh"
 
 ensure_rust
 ensure_ffmpeg
+if [[ " $* " =~ [\ =]postgres\  ]]; then ensure_postgres; fi
 cd -- "$root"
 cargo build --release --locked --workspace --bins
 target=$(cargo metadata --locked --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')

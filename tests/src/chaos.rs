@@ -36,7 +36,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Result;
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -83,13 +82,10 @@ pub struct Options {
 }
 
 /// Runs it all, and tells what was counted.
-///
-/// # Errors
-/// Where the store cannot be had.
-pub async fn run(options: Options) -> Result<Arc<Tally>> {
+pub async fn run(options: Options) -> Arc<Tally> {
     let (tally, mut sandbox) = (Arc::new(Tally::default()), Sandbox::new());
     println!("seed {}, {} s, folder {}", options.seed, options.time.as_secs(), sandbox.path().display());
-    let store = Store::start(options.store)?;
+    let store = Store::start(options.store).await;
     let fleet = Arc::new(Fleet::prepare(&sandbox, options.planes, store.url().as_deref()).await);
     let mut background = JoinSet::new();
     background.spawn(Arc::clone(&fleet).supervise(Arc::clone(&tally)));
@@ -117,7 +113,7 @@ pub async fn run(options: Options) -> Result<Arc<Tally>> {
         sandbox.keep();
         tally.say(format!("logs and outputs stay in {}", sandbox.path().display()));
     }
-    Ok(tally)
+    tally
 }
 
 /// Asks for jobs until the time is over, and waits for their ends.

@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut terminated = signal(SignalKind::terminate())?;
     // Dropping the run ends what it started.
     let tally = tokio::select! {
-        tally = chaos::run(options) => tally?,
+        tally = chaos::run(options) => tally,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         _ = terminated.recv() => anyhow::bail!("terminated"),
     };

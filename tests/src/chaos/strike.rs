@@ -68,7 +68,7 @@ async fn fill_disk(fleet: &Fleet, fault: Fault) {
 }
 
 async fn stop_store(store: &Store, fault: Fault) {
-    store.stop();
+    store.crash().await;
     sleep(fault.lasts).await;
-    store.resume();
+    store.resume().await;
 }
