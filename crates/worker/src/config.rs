@@ -47,6 +47,11 @@ const SHUTDOWN_GRACE: Setting = Setting {
     default: Some("30"),
     help: "how long running jobs may go on after SIGTERM, before they are stopped",
 };
+const ORPHAN_GRACE: Setting = Setting {
+    name: "ORPHAN_GRACE",
+    default: Some("60"),
+    help: "how long a task goes on, or its result is kept, without its control plane",
+};
 const INPUT_DIR: Setting =
     Setting { name: "INPUT_DIR", default: None, help: "folder whose files may be read by file:// input URLs" };
 const INPUT_ALLOW_LOOPBACK: Setting = Setting {
@@ -96,6 +101,7 @@ pub const SETTINGS: &[Setting] = &[
     DISABLE_AUTO_SHUTDOWN,
     FIRST_JOB_TIMEOUT,
     SHUTDOWN_GRACE,
+    ORPHAN_GRACE,
     INPUT_DIR,
     INPUT_ALLOW_LOOPBACK,
     INPUT_TIMEOUT,
@@ -139,6 +145,8 @@ pub struct Config {
     pub first_job_timeout: Option<Duration>,
     /// How long jobs may go on after a stop was asked for.
     pub shutdown_grace: Duration,
+    /// How long a lease lasts without a renewal.
+    pub orphan_grace: Duration,
     /// What inputs may be.
     pub input: input::Policy,
     /// Limits of one encode.
@@ -167,6 +175,7 @@ impl Config {
         let keep_running = reader.require(&DISABLE_AUTO_SHUTDOWN, env::flag);
         let first_job_timeout = reader.optional(&FIRST_JOB_TIMEOUT, env::duration);
         let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
+        let orphan_grace = reader.require(&ORPHAN_GRACE, env::duration);
         let input = input(&mut reader);
         let stall = reader.require(&STALL_TIMEOUT, env::duration);
         let total = reader.require(&JOB_TIMEOUT, env::duration);
@@ -184,6 +193,7 @@ impl Config {
                 auto_shutdown: !keep_running?,
                 first_job_timeout,
                 shutdown_grace: shutdown_grace?,
+                orphan_grace: orphan_grace?,
                 input: input?,
                 limits: encoder::Limits { stall: stall?, total: total? },
                 validation: validation?,
@@ -286,6 +296,7 @@ mod tests {
         assert_eq!((config.listen.port, config.max_jobs, config.worker_id.as_str()), (50051, 2, "worker-1"));
         assert_eq!(config.work_dir, PathBuf::from("/tmp/ffmpeg-jobs"));
         assert!(config.auto_shutdown);
+        assert_eq!(config.orphan_grace, Duration::from_mins(1));
         assert_eq!(config.limits.stall, Duration::from_mins(2));
         assert_eq!(config.validation_timeout, Duration::from_secs(30));
         assert_eq!(config.storage.region, "us-east-1");

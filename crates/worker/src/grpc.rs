@@ -1,50 +1,52 @@
 //! The worker's gRPC service: decode, call, encode.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
 use proto::v1::{
-    CancelRequest, CancelResponse, JobProgress, JobRequest, StatusRequest, WorkerStatus,
-    worker_service_server::WorkerService,
+    AttachRequest, CancelRequest, CancelResponse, JobProgress, JobRequest, LeaseRequest, LeaseResponse, ReleaseRequest,
+    ReleaseResponse, StatusRequest, WorkerStatus, worker_service_server::WorkerService,
 };
+use service::feed::Feed;
 use tonic::{Request, Response, Status};
 
-use crate::{
-    input, task,
-    task::{Control, Desk, Order, Refusal, Rejection},
-    uploader,
-};
+use crate::task::{Control, Desk, Order, Ticket};
+
+use self::refusal::{refused, rejected};
+pub(crate) use self::status::About;
+
+mod refusal;
+mod status;
+
+/// What a stream is to its caller.
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Serves `worker.v1.WorkerService`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Service {
     /// Takes the jobs.
     pub(crate) desk: Desk,
-    /// Name of this worker.
-    pub(crate) worker_id: String,
+    /// Which worker this is.
+    pub(crate) about: Arc<About>,
 }
 
 #[tonic::async_trait]
 impl WorkerService for Service {
-    type SubmitJobStream = Pin<Box<dyn Stream<Item = Result<JobProgress, Status>> + Send>>;
+    type SubmitJobStream = Streamed<JobProgress>;
+    type AttachJobStream = Streamed<JobProgress>;
+    type WatchStatusStream = Streamed<WorkerStatus>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
         let order =
             Order::check(request.into_inner(), &self.desk.workshop).map_err(|rejection| rejected(&rejection))?;
+        let is_leased = order.attempt > 0;
         let task = self.desk.start(order).map_err(refused)?;
-        Ok(Response::new(Box::pin(events(task))))
+        let stop = (!is_leased).then_some(StopOnDrop(task.control));
+        Ok(Response::new(Box::pin(events(task.feed, stop))))
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
-        let active_job_ids = self.desk.registry.running();
-        Ok(Response::new(WorkerStatus {
-            current_jobs: wire_count(active_job_ids.len()),
-            max_concurrent_jobs: wire_count(self.desk.registry.max()),
-            active_job_ids,
-            worker_id: self.worker_id.clone(),
-            version: service::VERSION.to_owned(),
-            ..WorkerStatus::default()
-        }))
+        Ok(Response::new(self.status()))
     }
 
     async fn cancel_job(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
@@ -53,39 +55,45 @@ impl WorkerService for Service {
         Ok(Response::new(CancelResponse { success, message: message.to_owned() }))
     }
 
-    type AttachJobStream = Pin<Box<dyn Stream<Item = Result<JobProgress, Status>> + Send>>;
-    type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<WorkerStatus, Status>> + Send>>;
-
-    async fn attach_job(
-        &self,
-        _: Request<proto::v1::AttachRequest>,
-    ) -> Result<Response<Self::AttachJobStream>, Status> {
-        Err(Status::unimplemented("not known here"))
+    async fn attach_job(&self, request: Request<AttachRequest>) -> Result<Response<Self::AttachJobStream>, Status> {
+        let AttachRequest { job_id, attempt, clock_ms } = request.into_inner();
+        match self.renewed(&job_id, attempt, clock_ms) {
+            Some(Ticket { feed, .. }) => Ok(Response::new(Box::pin(events(feed, None)))),
+            None => Err(Status::not_found("this attempt is not known here")),
+        }
     }
 
-    async fn renew_lease(
-        &self,
-        _: Request<proto::v1::LeaseRequest>,
-    ) -> Result<Response<proto::v1::LeaseResponse>, Status> {
-        Err(Status::unimplemented("not known here"))
+    async fn renew_lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
+        let LeaseRequest { job_id, attempt, clock_ms } = request.into_inner();
+        let known = self.renewed(&job_id, attempt, clock_ms).is_some();
+        Ok(Response::new(LeaseResponse { known, clock_ms: self.desk.terms.clock.now() }))
     }
 
-    async fn release_job(
-        &self,
-        _: Request<proto::v1::ReleaseRequest>,
-    ) -> Result<Response<proto::v1::ReleaseResponse>, Status> {
-        Err(Status::unimplemented("not known here"))
+    async fn release_job(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        let ReleaseRequest { job_id, attempt } = request.into_inner();
+        self.desk.release(job_id, attempt).await;
+        Ok(Response::new(ReleaseResponse {}))
     }
 
     async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
-        Err(Status::unimplemented("not known here"))
+        Ok(Response::new(Box::pin(self.statuses())))
     }
 }
 
-/// The task's events. The task belongs to this stream and stops when the caller drops it.
-fn events(task: task::Task) -> impl Stream<Item = Result<JobProgress, Status>> + Send {
-    let stop = StopOnDrop(task.control);
-    let mut events = task.feed.subscribe();
+impl Service {
+    /// An attempt that is known here, with its lease renewed from what its caller has seen.
+    fn renewed(&self, job_id: &str, attempt: u32, seen: u64) -> Option<Ticket> {
+        let ticket = self.desk.registry.find(job_id, attempt)?;
+        if let Some(lease) = &ticket.lease {
+            lease.renew(seen);
+        }
+        Some(ticket)
+    }
+}
+
+/// The events of a task. With `stop` the task belongs to this stream and stops when the caller drops it.
+fn events(feed: Feed<JobProgress>, stop: Option<StopOnDrop>) -> impl Stream<Item = Result<JobProgress, Status>> + Send {
+    let mut events = feed.subscribe();
     async_stream::stream! {
         let _stop = stop;
         while let Some(event) = events.next().await {
@@ -100,33 +108,5 @@ struct StopOnDrop(Control);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
-    }
-}
-
-fn wire_count(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-/// The code says whether another worker may do better.
-fn refused(refusal: Refusal) -> Status {
-    match refusal {
-        Refusal::Full => Status::resource_exhausted(refusal.to_string()),
-        Refusal::Stopping => Status::unavailable(refusal.to_string()),
-        Refusal::Duplicate => Status::already_exists(refusal.to_string()),
-    }
-}
-
-fn rejected(rejection: &Rejection) -> Status {
-    match rejection {
-        Rejection::Input(input::Error::NoDirectory) | Rejection::Storage(uploader::Error::NotConfigured { .. }) => {
-            Status::failed_precondition(rejection.to_string())
-        }
-        Rejection::JobId
-        | Rejection::Preset(_)
-        | Rejection::NoOutput
-        | Rejection::OutputType { .. }
-        | Rejection::Metadata
-        | Rejection::Input(_)
-        | Rejection::Storage(_) => Status::invalid_argument(rejection.to_string()),
     }
 }

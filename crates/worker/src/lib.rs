@@ -10,8 +10,12 @@ pub mod input;
 pub mod tool;
 pub mod validator;
 
+mod clock;
 mod grpc;
+mod identity;
+mod lease;
 mod media;
+mod permit;
 mod scratch;
 mod server;
 mod shutdown;

@@ -13,8 +13,11 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Server, server::Router};
 
 use crate::{
+    clock::Clock,
     config::{Config, LOCAL_STORAGE_DIR, WORK_DIR},
-    grpc::Service,
+    grpc::{About, Service},
+    identity::Identity,
+    lease::Terms,
     scratch::Scratch,
     shutdown,
     task::{Desk, Registry, Workshop},
@@ -51,6 +54,7 @@ impl Worker {
         try_folders(&config, &storages)?;
         let validator =
             Validator { tools: config.tools.clone(), level: config.validation, timeout: config.validation_timeout };
+        let terms = Terms { clock: Clock::boot(), lasts: config.orphan_grace, margin: storages.margin() };
         let workshop = Workshop {
             tools: config.tools.clone(),
             inputs: config.input.clone(),
@@ -61,7 +65,7 @@ impl Worker {
             work_dir: config.work_dir.clone(),
         };
         let registry = Registry::new(config.max_jobs);
-        Ok(Self { desk: Desk { workshop: Arc::new(workshop), registry, lifecycle }, config })
+        Ok(Self { desk: Desk { workshop: Arc::new(workshop), registry, terms, lifecycle }, config })
     }
 
     /// Serves on `listener` until the worker is idle or is asked to stop.
@@ -78,14 +82,23 @@ impl Worker {
     async fn start(self, listener: TcpListener) -> anyhow::Result<()> {
         let Desk { lifecycle, registry, .. } = self.desk.clone();
         let address = listener.local_addr().context("the listener has no address")?;
-        let router = self.router().await?;
+        let router = self.router(Identity::of(address)).await?;
         let incoming = TcpListenerStream::new(listener);
-        let (stopping, served) = (lifecycle.clone(), shutdown::served(lifecycle.clone(), registry.clone()));
+        let served = || shutdown::served(lifecycle.clone(), registry.clone());
+        let (last_call, served, broken) = (served(), served(), lifecycle.clone());
         lifecycle.spawn("grpc", async move {
-            let serve = router.serve_with_incoming_shutdown(incoming, async move { stopping.stopping().await });
+            // Connections that idle, such as health watchers, do not hold up the exit.
+            let closing_time = async {
+                served.await;
+                tokio::time::sleep(shutdown::FLUSH).await;
+            };
             tokio::select! {
-                result = serve => if let Err(error) = result { tracing::error!(%error, "gRPC server failed") },
-                () = served => {}
+                result = router.serve_with_incoming_shutdown(incoming, last_call) => if let Err(error) = result {
+                    tracing::error!(%error, "gRPC server failed");
+                    // Another process may listen here from now on, and must find no task running.
+                    broken.abort();
+                },
+                () = closing_time => {}
             }
         });
         if self.config.auto_shutdown {
@@ -103,13 +116,14 @@ impl Worker {
     }
 
     /// The service, with reflection (v1 and v1alpha) and health for everything it serves.
-    async fn router(&self) -> anyhow::Result<Router> {
+    async fn router(&self, identity: Identity) -> anyhow::Result<Router> {
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let service = Service { desk: self.desk.clone(), worker_id: self.config.worker_id.clone() };
+        let worker_id = self.config.worker_id.clone();
+        let service = Service { desk: self.desk.clone(), about: Arc::new(About { worker_id, identity }) };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<WorkerServiceServer<Service>>().await;
         let lifecycle = self.desk.lifecycle.clone();
@@ -133,7 +147,10 @@ impl Worker {
         let (workshop, lifecycle) = (Arc::clone(&self.desk.workshop), self.desk.lifecycle.clone());
         let roots: Vec<_> = std::iter::once(self.config.work_dir.clone()).chain(workshop.storages.staging()).collect();
         async move {
+            let receipts = Arc::clone(&workshop);
             let sweep = async {
+                // Nothing depends on it.
+                let _ = tokio::task::spawn_blocking(move || receipts.storages.forget_old()).await;
                 for root in &roots {
                     uploader::recover(root, &workshop.s3).await;
                 }

@@ -13,7 +13,7 @@ const IDLE_PAUSE: Duration = Duration::from_secs(1);
 const CLEAN_UP: Duration = Duration::from_secs(15);
 
 /// How long the last events have to reach the caller once no job runs.
-const FLUSH: Duration = Duration::from_secs(1);
+pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
 /// Stops the process once it is idle.
 pub(crate) async fn stop_when_idle(lifecycle: Lifecycle, registry: Registry, first_job: Option<Duration>) {
@@ -36,13 +36,12 @@ pub(crate) async fn stop_when_idle(lifecycle: Lifecycle, registry: Registry, fir
     }
 }
 
-/// Ends when the server need not serve any more: a stop was asked for, no job runs, and its callers have had the time
-/// to read the end. Connections that idle, such as health watchers, do not hold up the exit.
+/// Ends when the server need not serve any more: a stop was asked for, no job runs and no result waits. Until then
+/// callers may still listen to their tasks and renew leases, but no job is taken.
 pub(crate) async fn served(lifecycle: Lifecycle, registry: Registry) {
     lifecycle.stopping().await;
     registry.close();
     registry.drained().await;
-    tokio::time::sleep(FLUSH).await;
 }
 
 /// Waits for the end of everything, in this order: no new job; jobs end, or are stopped after `grace`; streams end.

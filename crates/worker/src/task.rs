@@ -13,13 +13,14 @@ use service::{feed::Feed, lifecycle::Lifecycle};
 use crate::{
     encoder::Limits,
     input::Policy,
+    lease::{Lease, Terms},
     tool::Tools,
-    uploader::{S3Client, Storages},
+    uploader::{Author, S3Client, Storages},
     validator::Validator,
 };
 
-pub(crate) use order::{Order, Rejection};
-pub(crate) use registry::{Control, Refusal, Registry};
+pub(crate) use order::{Order, Rejection, is_job_id};
+pub(crate) use registry::{Control, Load, Refusal, Registry, Ticket};
 
 mod failure;
 mod order;
@@ -55,6 +56,8 @@ pub(crate) struct Desk {
     pub(crate) workshop: Arc<Workshop>,
     /// Which jobs run.
     pub(crate) registry: Registry,
+    /// What leases have in common.
+    pub(crate) terms: Terms,
     /// Who waits for them.
     pub(crate) lifecycle: Lifecycle,
 }
@@ -62,10 +65,34 @@ pub(crate) struct Desk {
 impl Desk {
     /// Starts a job, or says why not.
     pub(crate) fn start(&self, order: Order) -> Result<Task, Refusal> {
-        let slot = self.registry.admit(&order.job_id, self.lifecycle.hard_token())?;
-        let (feed, control) = (Feed::new(), slot.control().clone());
+        let lease = match order.attempt {
+            0 => None,
+            _ => Some(Lease::begin(&self.terms, order.seen).ok_or(Refusal::Late)?),
+        };
+        let (feed, stop) = (Feed::new(), self.lifecycle.hard_token());
+        let ticket = Ticket { attempt: order.attempt, lease, feed: feed.clone() };
+        let slot = self.registry.admit(&order.job_id, ticket, self.lifecycle.hard_token())?;
+        let control = slot.control().clone();
         let reporter = reporter::Reporter::new(order.job_id.clone(), feed.clone());
-        self.lifecycle.spawn("job", pipeline::run(Arc::clone(&self.workshop), order, slot, reporter));
+        let job = pipeline::run(Arc::clone(&self.workshop), order, slot, reporter);
+        self.lifecycle.spawn("job", async move {
+            if let Some(kept) = job.await {
+                tokio::select! {
+                    () = kept.collected() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
         Ok(Task { feed, control })
+    }
+
+    /// Forgets the result of an attempt, and what it has left for the next.
+    pub(crate) async fn release(&self, job_id: String, attempt: u32) {
+        self.registry.release(&job_id, attempt);
+        if is_job_id(&job_id) {
+            let workshop = Arc::clone(&self.workshop);
+            // A disk that crashes this has said so before; nothing depends on it.
+            let _ = tokio::task::spawn_blocking(move || workshop.storages.forget(&Author { job_id, attempt })).await;
+        }
     }
 }

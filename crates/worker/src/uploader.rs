@@ -4,17 +4,19 @@
 //! then the master playlist or manifest, so that no player ever sees half. When that fails, or the job is cancelled,
 //! what this attempt made visible is taken back.
 //!
-//! A caller ends a publication through its cancellation token and waits for the answer. It must not drop the future:
+//! A caller ends a publication through its [`Permit`] and waits for the answer. It must not drop the future:
 //! what has begun would not be taken back before the next start of a worker (see [`journal`]).
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use service::key;
-use tokio_util::sync::CancellationToken;
 use url::Url;
+
+use crate::permit::Permit;
 
 pub(crate) use artifact::Artifact;
 pub(crate) use error::Error;
@@ -38,6 +40,17 @@ pub(crate) struct Destination {
     pub(crate) metadata: BTreeMap<String, String>,
     /// What `path` is.
     pub(crate) content: Content,
+    /// Who publishes, where another attempt may have to know.
+    pub(crate) author: Option<Author>,
+}
+
+/// The attempt that publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Author {
+    /// Id of its job.
+    pub(crate) job_id: String,
+    /// Its number.
+    pub(crate) attempt: u32,
 }
 
 /// What the path of a [`Destination`] is.
@@ -89,6 +102,25 @@ impl Storages {
         }
     }
 
+    /// How long after a task must not publish any more it may still take back what it has published.
+    pub(crate) fn margin(&self) -> Duration {
+        [&self.s3, &self.local].into_iter().flatten().map(Storage::margin).max().unwrap_or_default()
+    }
+
+    /// Removes what an attempt, or an earlier one, left for the next to know that it has published. Blocks.
+    pub(crate) fn forget(&self, author: &Author) {
+        if let Some(Storage::Local(local)) = &self.local {
+            local.forget(author);
+        }
+    }
+
+    /// Removes such things where nobody has asked for it for long. Blocks.
+    pub(crate) fn forget_old(&self) {
+        if let Some(Storage::Local(local)) = &self.local {
+            local.forget_old();
+        }
+    }
+
     /// The storage that a job asks for by `output.storage`.
     ///
     /// # Errors
@@ -128,8 +160,8 @@ impl Storage {
     /// Publishes an output and says where it is: the file, or the entry file of a directory.
     ///
     /// `journal` is the job's work folder: unfinished multipart uploads are noted there, for the case that this process
-    /// is killed. Once `cancel` is cancelled, what runs is ended and taken back; but a publication that has only its
-    /// last step to go may still end well.
+    /// is killed. Once `permit` is over, what runs is ended and taken back; but a publication that has only its last
+    /// step to go may still end well, and once the lease is long over nothing is taken back any more.
     ///
     /// # Errors
     /// When the output could not be published whole, after what was there of it has been taken back.
@@ -138,12 +170,36 @@ impl Storage {
         artifact: &Artifact,
         destination: &Destination,
         journal: &Path,
-        cancel: &CancellationToken,
+        permit: &Permit,
     ) -> Result<Url, Error> {
         destination.check_path()?;
         match self {
-            Self::S3(s3) => s3.publish(artifact, destination, journal, cancel).await,
-            Self::Local(local) => local.publish(artifact, destination, cancel).await,
+            Self::S3(s3) => s3.publish(artifact, destination, journal, permit).await,
+            Self::Local(local) => local.publish(artifact, destination, permit).await,
+        }
+    }
+
+    /// Where an earlier attempt of the same job has published whole, if one has. `entry` is the path of the entry file
+    /// inside a directory output.
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub(crate) async fn published(
+        &self,
+        destination: &Destination,
+        entry: Option<&Path>,
+    ) -> Result<Option<Url>, Error> {
+        let key = destination.key(entry);
+        match self {
+            Self::S3(s3) => s3.published(destination, &key).await,
+            Self::Local(local) => local.published(destination, key).await,
+        }
+    }
+
+    fn margin(&self) -> Duration {
+        match self {
+            Self::S3(s3) => s3.margin(),
+            Self::Local(_) => local::MARGIN,
         }
     }
 }
@@ -168,7 +224,8 @@ mod tests {
     #[tokio::test]
     async fn a_path_that_climbs_out_is_refused_before_anything_is_touched() {
         let storage = Storage::Local(Local::new("/nonexistent/root"));
-        let destination = Destination { path: "../out.mp4".into(), metadata: BTreeMap::new(), content: Content::File };
+        let metadata = BTreeMap::new();
+        let destination = Destination { path: "../out.mp4".into(), metadata, content: Content::File, author: None };
         let error = storage.check(&destination).await.expect_err("it climbs out");
         assert_eq!(error.to_string(), "output.path holds a segment `.` or `..`");
         assert_eq!(error.blame(), Blame::Job);

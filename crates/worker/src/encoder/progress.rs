@@ -12,6 +12,8 @@ pub(crate) struct Progress {
     pub(crate) seconds: Option<f64>,
     /// Number of frames encoded.
     pub(crate) frames: Option<u64>,
+    /// Frames per second.
+    pub(crate) fps: Option<f64>,
     /// Seconds of media per second.
     pub(crate) speed: Option<f64>,
 }
@@ -26,6 +28,12 @@ impl Progress {
         #[expect(clippy::cast_possible_truncation, reason = "0 to 100, and the wire has a float")]
         let percent = share as f32;
         percent
+    }
+
+    /// Seconds until the end of `duration` at this speed.
+    pub(crate) fn seconds_left(&self, duration: Option<f64>) -> Option<f64> {
+        let left = (duration? - self.seconds?).max(0.0) / self.speed?;
+        left.is_finite().then_some(left)
     }
 
     fn has_advanced_from(&self, earlier: &Self) -> bool {
@@ -63,9 +71,8 @@ impl Parser {
             // The field called out_time_ms holds microseconds as well; this one says so.
             "out_time_us" => self.current.seconds = value.parse::<i64>().ok().map(seconds).or(self.current.seconds),
             "frame" => self.current.frames = value.parse().ok().or(self.current.frames),
-            "speed" => {
-                self.current.speed = value.trim_end_matches('x').parse().ok().filter(|speed: &f64| speed.is_finite());
-            }
+            "fps" => self.current.fps = figure(value),
+            "speed" => self.current.speed = figure(value.trim_end_matches('x')),
             "progress" => return self.end_block(),
             _ => {}
         }
@@ -78,6 +85,11 @@ impl Parser {
             self.current
         })
     }
+}
+
+/// A rate; 0 is what ffmpeg says before it knows.
+fn figure(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|figure: &f64| figure.is_finite() && *figure > 0.0)
 }
 
 fn seconds(micros: i64) -> f64 {
@@ -102,8 +114,8 @@ mod tests {
         assert_eq!(
             progress,
             [
-                Progress { seconds: Some(0.4), frames: Some(10), speed: Some(1.5) },
-                Progress { seconds: Some(0.8), frames: Some(20), speed: Some(2.0) },
+                Progress { seconds: Some(0.4), frames: Some(10), fps: Some(25.0), speed: Some(1.5) },
+                Progress { seconds: Some(0.8), frames: Some(20), fps: Some(25.0), speed: Some(2.0) },
             ]
         );
     }
@@ -112,7 +124,7 @@ mod tests {
     fn what_is_not_available_keeps_its_last_value() {
         let mut parser = Parser::default();
         parser.push(b"frame=5\nout_time_us=N/A\nspeed=N/A\nprogress=continue\n");
-        assert_eq!(parser.last, Progress { seconds: None, frames: Some(5), speed: None });
+        assert_eq!(parser.last, Progress { frames: Some(5), ..Progress::default() });
         assert_eq!(parser.last.percent(Some(10.0)).to_bits(), 0.0_f32.to_bits());
     }
 
@@ -127,6 +139,21 @@ mod tests {
     fn percent_stays_between_nothing_and_all() {
         let at = |seconds| Progress { seconds: Some(seconds), ..Progress::default() }.percent(Some(10.0));
         assert_eq!([at(-1.0), at(5.0), at(11.0)].map(f32::to_bits), [0.0_f32, 50.0, 100.0].map(f32::to_bits));
+    }
+
+    #[test]
+    fn the_time_left_is_known_with_length_and_speed() {
+        let at = |seconds, speed| Progress { seconds, speed, ..Progress::default() }.seconds_left(Some(10.0));
+        assert_eq!(at(Some(4.0), Some(2.0)), Some(3.0));
+        assert_eq!(at(Some(11.0), Some(2.0)), Some(0.0));
+        assert_eq!((at(None, Some(2.0)), at(Some(4.0), None), at(Some(4.0), Some(1e-320))), (None, None, None));
+    }
+
+    #[test]
+    fn rates_that_ffmpeg_does_not_know_yet_are_unknown() {
+        let mut parser = Parser::default();
+        parser.push(b"frame=5\nfps=0.00\nspeed=N/A\nprogress=continue\n");
+        assert_eq!((parser.last.fps, parser.last.speed), (None, None));
     }
 
     proptest! {

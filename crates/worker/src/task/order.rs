@@ -6,7 +6,7 @@ use proto::v1::{JobRequest, OutputConfig};
 use super::Workshop;
 use crate::{
     input::{self, Location},
-    uploader::{self, Content, Destination, Storage},
+    uploader::{self, Author, Content, Destination, Storage},
 };
 
 /// Longest job id in bytes.
@@ -19,6 +19,10 @@ const MAX_METADATA: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) job_id: String,
+    /// Which try at the job; 0 where the task belongs to its stream.
+    pub(crate) attempt: u32,
+    /// The worker's clock as the caller has seen it.
+    pub(crate) seen: u64,
     pub(crate) preset: &'static Preset,
     pub(crate) location: Location,
     pub(crate) storage: Storage,
@@ -79,15 +83,18 @@ impl Order {
             OutputType::Single => Content::File,
             OutputType::Hls | OutputType::Dash => Content::Directory,
         };
-        let destination = Destination { path, metadata: metadata.into_iter().collect(), content };
+        let attempt = request.attempt;
+        let author = (attempt > 0).then(|| Author { job_id: request.job_id.clone(), attempt });
+        let destination = Destination { path, metadata: metadata.into_iter().collect(), content, author };
         destination.check_path()?;
         let storage = workshop.storages.get(&storage)?.clone();
         let location = Location::parse(&request.input_url, &workshop.inputs)?;
-        Ok(Self { job_id: request.job_id, preset, location, storage, destination })
+        Ok(Self { job_id: request.job_id, attempt, seen: request.clock_ms, preset, location, storage, destination })
     }
 }
 
-fn is_job_id(text: &str) -> bool {
+/// Whether it can be the name of a file.
+pub(crate) fn is_job_id(text: &str) -> bool {
     (1..=MAX_JOB_ID).contains(&text.len())
         && !text.starts_with('.')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

@@ -3,19 +3,25 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Instant,
 };
 
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Order, Workshop, failure::Failure, registry::Slot, reporter::Reporter};
+use super::{
+    Order, Workshop,
+    failure::Failure,
+    registry::{Kept, Slot},
+    reporter::{Done, Reporter},
+};
 use crate::{
     encoder::{self, Progress},
     failure::Blame,
     input::Source,
     media::{self, Media, ProbeError},
+    permit::Permit,
     scratch::Scratch,
     uploader::{self, Artifact},
     validator::{self, Subject},
@@ -24,37 +30,53 @@ use crate::{
 /// How many silences an input may have while it is looked at: opening takes several requests.
 const PROBE_SILENCES: u32 = 4;
 
-/// Runs a job to its terminal event. Before that event its folder is gone and its slot is free.
-pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut reporter: Reporter) {
+/// Runs a job to its terminal event. Before that event its folder is gone and its slot is free. Answers the result where
+/// it is to be kept.
+pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut reporter: Reporter) -> Option<Kept> {
     let started = Instant::now();
     tracing::info!(job.id = order.job_id, job.preset = order.preset.name, "job started");
-    let job = Job { workshop: &workshop, order: &order, stop: slot.control().token() };
-    let outcome = job.run(&mut reporter).await;
-    let cancelled = slot.control().was_requested();
+    let control = slot.control().clone();
+    let job = Job { workshop: &workshop, order: &order, permit: control.permit() };
+    let outcome = job.run_while_leased(&mut reporter).await;
+    let reason = control.reason();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &outcome {
-        Ok(url) => tracing::info!(job.id = order.job_id, %url, duration_ms, "job completed"),
+        Ok(done) => tracing::info!(job.id = order.job_id, url = %done.url, done.earlier, duration_ms, "job completed"),
         Err(failure) => {
-            tracing::info!(job.id = order.job_id, %failure, cancelled, duration_ms, "job ended without a result");
+            tracing::info!(job.id = order.job_id, %failure, ?reason, duration_ms, "job ended without a result");
         }
     }
-    drop(slot);
-    reporter.finish(&outcome, cancelled);
+    let kept = slot.end();
+    reporter.finish(&outcome, reason);
+    kept
 }
 
 struct Job<'a> {
     workshop: &'a Workshop,
     order: &'a Order,
-    stop: &'a CancellationToken,
+    permit: &'a Permit,
 }
 
 impl Job<'_> {
-    async fn run(&self, reporter: &mut Reporter) -> Result<Url, Failure> {
+    /// The end of the lease stops the job; it is waited for all the same.
+    async fn run_while_leased(&self, reporter: &mut Reporter) -> Result<Done, Failure> {
+        let mut run = pin!(self.run(reporter));
+        tokio::select! {
+            outcome = &mut run => return outcome,
+            () = self.permit.lapsed() => self.permit.token().cancel(),
+        }
+        run.await
+    }
+
+    async fn run(&self, reporter: &mut Reporter) -> Result<Done, Failure> {
         reporter.processing();
+        if let Some(url) = self.published().await? {
+            return Ok(Done { url, earlier: true });
+        }
         let (root, name) = (self.workshop.work_dir.clone(), self.order.job_id.clone());
         let scratch = blocking(move || Scratch::create(&root, &name)).await;
         let scratch = scratch.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
-        let result = self.produce(scratch.path(), reporter).await;
+        let result = self.produce(scratch.path(), reporter).await.map(|url| Done { url, earlier: false });
         if let Err(error) = scratch.remove().await {
             // The next start sweeps it.
             tracing::warn!(job.id = self.order.job_id, %error, "cannot remove the job's work folder");
@@ -71,6 +93,20 @@ impl Job<'_> {
         self.publish(output, scratch).await
     }
 
+    /// Where an earlier attempt has published whole, though nobody heard of it.
+    async fn published(&self) -> Result<Option<Url>, Failure> {
+        let Order { attempt, storage, destination, preset, .. } = self.order;
+        if *attempt < 2 {
+            return Ok(None);
+        }
+        tokio::select! {
+            published = storage.published(destination, preset.entry_file().map(Path::new)) => {
+                published.map_err(|error| Failure::upload(&error, error.blame()))
+            }
+            () = self.permit.token().cancelled() => Err(Failure::Stopped),
+        }
+    }
+
     async fn open(&self) -> Result<Source, Failure> {
         let Workshop { inputs, s3, .. } = self.workshop;
         let Order { storage, destination, location, .. } = self.order;
@@ -80,13 +116,13 @@ impl Job<'_> {
         };
         tokio::select! {
             source = open => source,
-            () = self.stop.cancelled() => Err(Failure::Stopped),
+            () = self.permit.token().cancelled() => Err(Failure::Stopped),
         }
     }
 
     async fn probe(&self, source: &Source) -> Result<Media, Failure> {
         let limit = self.workshop.inputs.patience * PROBE_SILENCES;
-        match media::probe(&self.workshop.tools, &source.input, limit, self.stop).await {
+        match media::probe(&self.workshop.tools, &source.input, limit, self.permit.token()).await {
             Ok(media) => Ok(media),
             Err(ProbeError::Cancelled) => Err(Failure::Stopped),
             Err(error) if error.blame() == Blame::Job => {
@@ -116,9 +152,9 @@ impl Job<'_> {
             directory: &directory,
         };
         let duration = video.duration.or(media.duration);
-        let report = |progress: Progress| reporter.progress(progress.percent(duration), &describe(progress));
+        let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
         let Workshop { tools, limits, .. } = self.workshop;
-        let encoded = encoder::encode(tools, &order, limits, report, self.stop).await;
+        let encoded = encoder::encode(tools, &order, limits, report, self.permit.token()).await;
         if let (Ok(_) | Err(encoder::Error::Failed(_)), Some(cause)) = (&encoded, source.unread()) {
             return Err(unusable(&cause));
         }
@@ -131,7 +167,7 @@ impl Job<'_> {
 
     async fn validate(&self, source: &Media, output: &Path) -> Result<(), Failure> {
         let subject = Subject { preset: self.order.preset, source, output };
-        match self.workshop.validator.validate(&subject, self.stop).await {
+        match self.workshop.validator.validate(&subject, self.permit.token()).await {
             Ok(report) if report.is_whole() => {
                 for finding in &report.findings {
                     tracing::warn!(job.id = self.order.job_id, %finding, "output is whole, but");
@@ -158,7 +194,7 @@ impl Job<'_> {
             }
         };
         let Order { storage, destination, .. } = self.order;
-        storage.publish(&artifact, destination, scratch, self.stop).await.map_err(|error| match error {
+        storage.publish(&artifact, destination, scratch, self.permit).await.map_err(|error| match error {
             uploader::Error::Cancelled => Failure::Stopped,
             error => Failure::upload(&error, error.blame()),
         })

@@ -1,17 +1,31 @@
-//! Which jobs run, how many may, and whether new ones are taken. Admission is one step under one lock, so a worker can
-//! neither run one job too many nor take one while it decides to exit.
+//! Which jobs run, how many may, whether new ones are taken, and which results nobody has collected. Admission is one step
+//! under one lock, so a worker can neither run one job too many nor take one while it decides to exit.
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use proto::v1::JobProgress;
+use service::feed::Feed;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::lease::Lease;
+
+pub(crate) use self::{
+    control::{Control, Reason},
+    slot::{Kept, Slot},
+};
+
+mod control;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+/// How many results wait for their collection at most. While so many do, no job is taken.
+const MAX_KEPT: usize = 1024;
 
 /// Why a job is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +36,15 @@ pub(crate) enum Refusal {
     /// The worker is stopping.
     #[error("the worker is stopping")]
     Stopping,
-    /// A job with this id runs here.
+    /// This attempt, or a later one, is here.
     #[error("a job with this id is running")]
     Duplicate,
+    /// The caller has given up meanwhile.
+    #[error("the lease was over before the task began")]
+    Late,
 }
 
-/// The running jobs. Clones share one registry.
+/// The jobs of this worker. Clones share one registry.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
     shared: Arc<Shared>,
@@ -42,62 +59,49 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Jobs {
-    running: BTreeMap<String, Control>,
+    entries: BTreeMap<String, Entry>,
     stopping: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Load {
-    running: usize,
-    ended: u64,
-}
-
-/// Stops one job from outside.
-#[derive(Debug, Clone)]
-pub(crate) struct Control {
-    stop: CancellationToken,
-    requested: Arc<AtomicBool>,
-}
-
-impl Control {
-    /// Stops the job because somebody asked for it.
-    pub(crate) fn cancel(&self) {
-        self.requested.store(true, Ordering::Release);
-        self.stop.cancel();
-    }
-
-    /// Cancelled when the job must stop, for whatever reason.
-    pub(crate) fn token(&self) -> &CancellationToken {
-        &self.stop
-    }
-
-    /// True when it stops because somebody asked for it, and not because the worker stops.
-    pub(crate) fn was_requested(&self) -> bool {
-        self.requested.load(Ordering::Acquire)
-    }
-}
-
-/// A job's place; given back when dropped.
+/// A job that runs, or has ended and is kept.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    job_id: String,
+struct Entry {
+    ticket: Ticket,
     control: Control,
-    registry: Registry,
+    /// True when it has ended.
+    kept: bool,
 }
 
-impl Slot {
-    /// How the job is stopped.
-    pub(crate) fn control(&self) -> &Control {
-        &self.control
+/// What is known of a job by whoever asks for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    /// Which try at the job; 0 without a lease.
+    pub(crate) attempt: u32,
+    /// `None` where the task belongs to its stream.
+    pub(crate) lease: Option<Lease>,
+    /// Its events, from the first.
+    pub(crate) feed: Feed<JobProgress>,
+}
+
+/// How busy the worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Load {
+    /// Jobs that run.
+    pub(crate) running: usize,
+    /// Results that wait for their collection.
+    kept: usize,
+    ended: u64,
+    stopping: bool,
+}
+
+impl Load {
+    /// True when nothing runs, nothing is kept and nothing more will come.
+    pub(crate) fn is_last(self) -> bool {
+        self.stopping && self.is_idle()
     }
-}
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut jobs = self.registry.jobs();
-        jobs.running.remove(&self.job_id);
-        let running = jobs.running.len();
-        self.registry.shared.load.send_modify(|load| *load = Load { running, ended: load.ended + 1 });
+    fn is_idle(self) -> bool {
+        self.running == 0 && self.kept == 0
     }
 }
 
@@ -110,56 +114,90 @@ impl Registry {
     }
 
     /// Takes a job, or says why not. `stop` ends the job when the whole worker must end.
-    pub(crate) fn admit(&self, job_id: &str, stop: CancellationToken) -> Result<Slot, Refusal> {
+    pub(crate) fn admit(&self, job_id: &str, ticket: Ticket, stop: CancellationToken) -> Result<Slot, Refusal> {
         let mut jobs = self.jobs();
         if jobs.stopping {
             return Err(Refusal::Stopping);
         }
-        if jobs.running.contains_key(job_id) {
+        // A later attempt says that the result of this one is written down.
+        if jobs.entries.get(job_id).is_some_and(|there| !there.kept || there.ticket.attempt >= ticket.attempt) {
             return Err(Refusal::Duplicate);
         }
-        if jobs.running.len() >= self.shared.max {
+        let Load { running, kept, .. } = jobs.count();
+        if running >= self.shared.max || kept >= MAX_KEPT {
             return Err(Refusal::Full);
         }
-        let control = Control { stop, requested: Arc::default() };
-        jobs.running.insert(job_id.to_owned(), control.clone());
-        let running = jobs.running.len();
-        self.shared.load.send_modify(|load| load.running = running);
-        Ok(Slot { job_id: job_id.to_owned(), control, registry: self.clone() })
+        let control = Control::new(stop, ticket.lease.clone());
+        let slot = Slot::new(self.clone(), job_id.to_owned(), ticket.attempt, control.clone());
+        let replaced = jobs.entries.insert(job_id.to_owned(), Entry { ticket, control, kept: false });
+        if let Some(replaced) = replaced {
+            replaced.control.release();
+        }
+        self.tell(&jobs, 0);
+        Ok(slot)
     }
 
     /// Stops a job; false when it is not running here.
     pub(crate) fn cancel(&self, job_id: &str) -> bool {
-        let control = self.jobs().running.get(job_id).cloned();
-        control.inspect(Control::cancel).is_some()
+        let jobs = self.jobs();
+        let running = jobs.entries.get(job_id).filter(|entry| !entry.kept).map(|entry| entry.control.clone());
+        drop(jobs);
+        running.inspect(Control::cancel).is_some()
+    }
+
+    /// An attempt that runs here, or has ended here and is not forgotten.
+    pub(crate) fn find(&self, job_id: &str, attempt: u32) -> Option<Ticket> {
+        let jobs = self.jobs();
+        let entry = jobs.entries.get(job_id).filter(|entry| entry.ticket.attempt == attempt && attempt > 0);
+        entry.map(|entry| entry.ticket.clone())
+    }
+
+    /// Forgets the result of an attempt. One that runs is left alone.
+    pub(crate) fn release(&self, job_id: &str, attempt: u32) {
+        let mut jobs = self.jobs();
+        if let Some(entry) = jobs.entries.get(job_id).filter(|entry| entry.kept && entry.ticket.attempt == attempt) {
+            entry.control.release();
+            jobs.entries.remove(job_id);
+            self.tell(&jobs, 0);
+        }
     }
 
     /// Ids of the running jobs.
     pub(crate) fn running(&self) -> Vec<String> {
-        self.jobs().running.keys().cloned().collect()
+        let jobs = self.jobs();
+        jobs.entries.iter().filter(|(_, entry)| !entry.kept).map(|(job_id, _)| job_id.clone()).collect()
     }
 
-    /// How many jobs may run at once.
+    /// How many jobs may run at once. A worker that takes no more has no room beyond what runs.
     pub(crate) fn max(&self) -> usize {
-        self.shared.max
+        let load = *self.shared.load.borrow();
+        if load.stopping { load.running } else { self.shared.max }
+    }
+
+    /// How busy the worker is, now and from now on.
+    pub(crate) fn load(&self) -> watch::Receiver<Load> {
+        self.shared.load.subscribe()
     }
 
     /// Takes no more jobs.
     pub(crate) fn close(&self) {
-        self.jobs().stopping = true;
+        let mut jobs = self.jobs();
+        jobs.stopping = true;
+        self.tell(&jobs, 0);
     }
 
-    /// Waits until no job runs.
+    /// Waits until no job runs and no result is kept.
     pub(crate) async fn drained(&self) {
         // The sender lives in `self`, so the channel cannot close.
-        let _ = self.shared.load.subscribe().wait_for(|load| load.running == 0).await;
+        let _ = self.shared.load.subscribe().wait_for(|load| load.is_idle()).await;
     }
 
-    /// Waits until at least one job has ended and then none has run for `pause`; from then on no job is taken.
+    /// Waits until at least one job has ended and then, for `pause`, none has run and no result was kept; from then on
+    /// no job is taken.
     pub(crate) async fn idle(&self, pause: Duration) {
         let mut load = self.shared.load.subscribe();
         loop {
-            let Ok(idle) = load.wait_for(|load| load.running == 0 && load.ended > 0).await.map(|load| *load) else {
+            let Ok(idle) = load.wait_for(|load| load.is_idle() && load.ended > 0).await.map(|load| *load) else {
                 return std::future::pending().await;
             };
             let disturbed = tokio::time::timeout(pause, load.wait_for(|load| *load != idle)).await;
@@ -182,7 +220,16 @@ impl Registry {
         let mut jobs = self.jobs();
         // Admission changes the load under this lock.
         jobs.stopping = jobs.stopping || *self.shared.load.borrow() == idle;
+        self.tell(&jobs, 0);
         jobs.stopping
+    }
+
+    /// Tells the load, after `ended` more jobs have ended.
+    fn tell(&self, jobs: &Jobs, ended: u64) {
+        self.shared.load.send_if_modified(|load| {
+            let now = Load { ended: load.ended + ended, ..jobs.count() };
+            std::mem::replace(load, now) != now
+        });
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -191,103 +238,10 @@ impl Registry {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAUSE: Duration = Duration::from_secs(1);
-
-    fn admit(registry: &Registry, id: &str) -> Result<Slot, Refusal> {
-        registry.admit(id, CancellationToken::new())
-    }
-
-    #[test]
-    fn never_more_jobs_than_slots() {
-        let registry = Registry::new(2);
-        let slots: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..12)
-                .map(|id| {
-                    scope.spawn({
-                        let registry = &registry;
-                        move || admit(registry, &id.to_string())
-                    })
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-        });
-        assert_eq!(slots.iter().filter(|slot| slot.is_ok()).count(), 2);
-        assert!(slots.iter().all(|slot| matches!(slot, Ok(_) | Err(Refusal::Full))));
-    }
-
-    #[test]
-    fn a_slot_is_given_back_when_its_job_ends() {
-        let registry = Registry::new(1);
-        let slot = admit(&registry, "a").expect("free");
-        assert_eq!(admit(&registry, "b").expect_err("full"), Refusal::Full);
-        drop(slot);
-        assert!(admit(&registry, "b").is_ok());
-    }
-
-    #[test]
-    fn an_id_runs_once() {
-        let registry = Registry::new(2);
-        let _slot = admit(&registry, "a").expect("free");
-        assert_eq!(admit(&registry, "a").expect_err("running"), Refusal::Duplicate);
-    }
-
-    #[test]
-    fn only_a_running_job_can_be_cancelled() {
-        let registry = Registry::new(1);
-        let slot = admit(&registry, "a").expect("free");
-        assert!(registry.cancel("a") && slot.control().token().is_cancelled() && slot.control().was_requested());
-        assert!(!registry.cancel("b"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_worker_without_a_job_yet_is_not_idle() {
-        let registry = Registry::new(1);
-        assert!(tokio::time::timeout(Duration::from_hours(1), registry.idle(PAUSE)).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_worker_that_nobody_uses_can_give_up() {
-        let registry = Registry::new(1);
-        registry.unused(PAUSE).await;
-        assert_eq!(admit(&registry, "a").expect_err("too late"), Refusal::Stopping);
-        let registry = Registry::new(1);
-        let _slot = admit(&registry, "a").expect("free");
-        assert!(tokio::time::timeout(PAUSE * 100, registry.unused(PAUSE)).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_job_in_the_last_second_is_served() {
-        let registry = Registry::new(1);
-        drop(admit(&registry, "a"));
-        let idle = tokio::spawn({
-            let registry = registry.clone();
-            async move { registry.idle(PAUSE).await }
-        });
-        tokio::time::sleep(PAUSE.mul_f32(0.9)).await;
-        let slot = admit(&registry, "b").expect("not idle yet");
-        tokio::time::sleep(PAUSE * 10).await;
-        assert!(!idle.is_finished());
-        drop(slot);
-        idle.await.expect("no panic");
-        assert_eq!(admit(&registry, "c").expect_err("too late"), Refusal::Stopping);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_short_job_in_the_last_second_starts_the_second_again() {
-        let registry = Registry::new(1);
-        drop(admit(&registry, "a"));
-        let started = tokio::time::Instant::now();
-        let idle = tokio::spawn({
-            let registry = registry.clone();
-            async move { registry.idle(PAUSE).await }
-        });
-        tokio::time::sleep(PAUSE.mul_f32(0.9)).await;
-        drop(admit(&registry, "b"));
-        idle.await.expect("no panic");
-        assert!(started.elapsed() >= PAUSE.mul_f32(1.9));
+impl Jobs {
+    /// The load as these jobs make it, but for the count of those that have ended.
+    fn count(&self) -> Load {
+        let kept = self.entries.values().filter(|entry| entry.kept).count();
+        Load { running: self.entries.len() - kept, kept, ended: 0, stopping: self.stopping }
     }
 }

@@ -4,8 +4,20 @@ use proto::v1::{FailureKind, JobProgress, JobStatus};
 use service::feed::Feed;
 use url::Url;
 
-use super::failure::{Failure, kind};
-use crate::failure::Blame;
+use super::{
+    failure::{Failure, kind},
+    registry::Reason,
+};
+use crate::{encoder::Progress, failure::Blame};
+
+/// How a job ended well.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// Where the output is.
+    pub(super) url: Url,
+    /// True when an earlier attempt had published it.
+    pub(super) earlier: bool,
+}
 
 /// Tells a job's caller how it goes. When dropped before the end it says so: a caller never waits for nothing.
 #[derive(Debug)]
@@ -29,10 +41,15 @@ impl Reporter {
         self.feed.milestone(self.event(JobStatus::Processing, "reading the input"));
     }
 
-    /// The encode has come further. A percentage below an earlier one is not told.
-    pub(super) fn progress(&mut self, percent: f32, message: &str) {
-        self.percent = self.percent.max(percent);
-        self.feed.update(self.event(JobStatus::Processing, message));
+    /// The encode of an input of this length has come further. A percentage below an earlier one is not told.
+    pub(super) fn progress(&mut self, progress: Progress, duration: Option<f64>, message: &str) {
+        self.percent = self.percent.max(progress.percent(duration));
+        self.feed.update(JobProgress {
+            fps: progress.fps.map(narrow),
+            speed: progress.speed.map(narrow),
+            eta_seconds: progress.seconds_left(duration).map(narrow),
+            ..self.event(JobStatus::Processing, message)
+        });
     }
 
     /// The result is whole and is being published.
@@ -42,24 +59,31 @@ impl Reporter {
     }
 
     /// The end.
-    pub(super) fn finish(mut self, outcome: &Result<Url, Failure>, cancelled: bool) {
+    pub(super) fn finish(mut self, outcome: &Result<Done, Failure>, reason: Reason) {
         let event = match outcome {
-            Ok(url) => {
+            Ok(Done { url, earlier }) => {
                 self.percent = 100.0;
-                JobProgress { output_url: url.to_string(), ..self.event(JobStatus::Completed, "completed") }
+                let message = if *earlier { "already published by an earlier attempt" } else { "completed" };
+                JobProgress { output_url: url.to_string(), ..self.event(JobStatus::Completed, message) }
             }
-            Err(Failure::Stopped) if cancelled => self.event(JobStatus::Cancelled, "cancelled"),
-            Err(Failure::Stopped) => {
-                self.failed("encoding failed: the worker is stopping".to_owned(), Blame::Infrastructure)
-            }
-            Err(failure @ Failure::Failed { blame, .. }) => self.failed(failure.to_string(), *blame),
+            Err(Failure::Stopped) => self.stopped(reason),
+            Err(failure @ Failure::Failed { blame, .. }) => self.failed(failure.to_string(), kind(*blame)),
         };
         self.finished = true;
         self.feed.finish(event);
     }
 
-    fn failed(&self, error: String, blame: Blame) -> JobProgress {
-        JobProgress { error, failure_kind: kind(blame).into(), ..self.event(JobStatus::Failed, "failed") }
+    fn stopped(&self, reason: Reason) -> JobProgress {
+        let cause = match reason {
+            Reason::Requested => return self.event(JobStatus::Cancelled, "cancelled"),
+            Reason::Lapsed => "nobody has renewed the lease of the task",
+            Reason::WorkerStops => "the worker is stopping",
+        };
+        self.failed(format!("encoding failed: {cause}"), FailureKind::HandedBack)
+    }
+
+    fn failed(&self, error: String, kind: FailureKind) -> JobProgress {
+        JobProgress { error, failure_kind: kind.into(), ..self.event(JobStatus::Failed, "failed") }
     }
 
     fn event(&self, status: JobStatus, message: &str) -> JobProgress {
@@ -82,9 +106,17 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         if !self.finished {
-            self.feed.finish(self.failed("encoding failed: the worker crashed".to_owned(), Blame::Infrastructure));
+            self.feed
+                .finish(self.failed("encoding failed: the worker crashed".to_owned(), kind(Blame::Infrastructure)));
         }
     }
+}
+
+/// As the wire has it.
+fn narrow(figure: f64) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "for people; the wire has a float")]
+    let figure = figure as f32;
+    figure
 }
 
 #[cfg(test)]
@@ -100,14 +132,23 @@ mod tests {
         events
     }
 
+    fn done(earlier: bool) -> Result<Done, Failure> {
+        Ok(Done { url: "file:///out.mp4".parse().expect("a URL"), earlier })
+    }
+
+    /// So many seconds of 100 at twice the speed.
+    fn come(seconds: f64) -> Progress {
+        Progress { seconds: Some(seconds), speed: Some(2.0), fps: Some(50.0), ..Progress::default() }
+    }
+
     #[tokio::test]
     async fn a_good_job_goes_through_the_statuses_in_order() {
         let feed = Feed::new();
         let mut reporter = Reporter::new("a".into(), feed.clone());
         reporter.processing();
-        reporter.progress(50.0, "");
+        reporter.progress(come(50.0), Some(100.0), "");
         reporter.uploading();
-        reporter.finish(&Ok("file:///out.mp4".parse().expect("a URL")), false);
+        reporter.finish(&done(false), Reason::WorkerStops);
         let statuses: Vec<_> = events(&feed).await.into_iter().map(|(status, percent, _)| (status, percent)).collect();
         assert_eq!(
             statuses,
@@ -124,18 +165,43 @@ mod tests {
     async fn progress_never_goes_backwards() {
         let feed = Feed::new();
         let mut reporter = Reporter::new("a".into(), feed.clone());
-        reporter.progress(50.0, "");
-        reporter.progress(40.0, "");
+        reporter.progress(come(50.0), Some(100.0), "");
+        reporter.progress(come(40.0), Some(100.0), "");
         assert!(feed.latest().is_some_and(|event| event.progress >= 50.0));
     }
 
     #[tokio::test]
-    async fn a_stop_is_cancelled_when_it_was_asked_for_and_failed_otherwise() {
-        for (cancelled, expected) in [(true, JobStatus::Cancelled), (false, JobStatus::Failed)] {
+    async fn a_stop_is_cancelled_when_it_was_asked_for_and_handed_back_otherwise() {
+        for (reason, status, kind) in [
+            (Reason::Requested, JobStatus::Cancelled, FailureKind::Unspecified),
+            (Reason::Lapsed, JobStatus::Failed, FailureKind::HandedBack),
+            (Reason::WorkerStops, JobStatus::Failed, FailureKind::HandedBack),
+        ] {
             let feed = Feed::new();
-            Reporter::new("a".into(), feed.clone()).finish(&Err(Failure::Stopped), cancelled);
-            assert_eq!(feed.latest().map(|event| event.status()), Some(expected));
+            Reporter::new("a".into(), feed.clone()).finish(&Err(Failure::Stopped), reason);
+            let last = feed.latest().expect("an event");
+            assert_eq!((last.status(), last.failure_kind()), (status, kind), "{last:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_published_before_is_complete_and_says_so() {
+        let feed = Feed::new();
+        Reporter::new("a".into(), feed.clone()).finish(&done(true), Reason::WorkerStops);
+        let last = feed.latest().expect("an event");
+        assert_eq!((last.status(), &*last.message), (JobStatus::Completed, "already published by an earlier attempt"));
+    }
+
+    #[tokio::test]
+    async fn the_figures_of_the_encode_are_told_while_they_are_known() {
+        let feed = Feed::new();
+        let mut reporter = Reporter::new("a".into(), feed.clone());
+        reporter.progress(come(40.0), Some(100.0), "");
+        let event = feed.latest().expect("an event");
+        assert_eq!((event.fps, event.speed, event.eta_seconds), (Some(50.0), Some(2.0), Some(30.0)));
+        reporter.progress(Progress { seconds: Some(41.0), ..Progress::default() }, None, "");
+        let event = feed.latest().expect("an event");
+        assert_eq!((event.fps, event.speed, event.eta_seconds), (None, None, None));
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Publishes into a folder.
 //!
 //! Files are staged beside, in a work folder on the same file system, and synced to the disk; only then are they
-//! renamed into place one by one, in the order of publication. The renames are not interrupted by a cancellation: they
-//! take no time.
+//! renamed into place one by one, in the order of publication. The renames are not interrupted by a cancellation, since
+//! they take no time, but by the end of the lease. Before the last one a [`receipt`] is written.
 //!
 //! A client cannot make symbolic links here, but an operator can. One on the way to the output is followed only while
 //! it stays inside the storage; one at the output's own place is replaced, never written through.
@@ -10,20 +10,24 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use service::key::RESERVED_PREFIX;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::place::Placement;
-use super::{Artifact, Content, Destination, Error};
-use crate::scratch::Scratch;
+use self::{place::Placement, receipt::Receipt};
+use super::{Artifact, Author, Content, Destination, Error};
+use crate::{permit::Permit, scratch::Scratch};
 
 mod place;
+mod receipt;
 mod stage;
 #[cfg(test)]
 mod tests;
+
+/// How long after its lease a task may still take back what it has published.
+pub(super) const MARGIN: Duration = Duration::from_secs(2);
 
 /// A folder that outputs are published into. It is created when it is missing.
 #[derive(Debug, Clone)]
@@ -64,17 +68,37 @@ impl Local {
         &self,
         artifact: &Artifact,
         destination: &Destination,
-        cancel: &CancellationToken,
+        permit: &Permit,
     ) -> Result<Url, Error> {
-        let (local, artifact, destination, cancel) =
-            (self.clone(), artifact.clone(), destination.clone(), cancel.clone());
+        let (local, artifact, destination, permit) =
+            (self.clone(), artifact.clone(), destination.clone(), permit.clone());
         blocking(move || {
             let staging = local.stage_folder()?;
-            let groups = stage_all(&staging, &artifact, &destination, &cancel)?;
-            Placement::new(&local.root, staging.path()).place_all(&groups)?;
+            let groups = stage_all(&staging, &artifact, &destination, &permit)?;
+            let receipt = destination.author.as_ref().map(|author| Receipt::of(local.staging(), author));
+            Placement::new(&local.root, staging.path(), &permit).place_all(&groups, receipt.as_ref())?;
             local.url(&destination.key(artifact.entry()))
         })
         .await
+    }
+
+    /// The key's URL, where an earlier attempt's receipt is for the file that is there.
+    pub(super) async fn published(&self, destination: &Destination, key: String) -> Result<Option<Url>, Error> {
+        let Some(author) = destination.author.clone() else { return Ok(None) };
+        let local = self.clone();
+        blocking(move || match Receipt::of(local.staging(), &author).is_for(&local.root.join(&key)) {
+            true => local.url(&key).map(Some),
+            false => Ok(None),
+        })
+        .await
+    }
+
+    pub(super) fn forget(&self, author: &Author) {
+        Receipt::of(self.staging(), author).remove_up_to_now();
+    }
+
+    pub(super) fn forget_old(&self) {
+        receipt::sweep(&self.staging());
     }
 
     fn stage_folder(&self) -> Result<Scratch, Error> {
@@ -93,12 +117,12 @@ fn stage_all(
     staging: &Scratch,
     artifact: &Artifact,
     destination: &Destination,
-    cancel: &CancellationToken,
+    permit: &Permit,
 ) -> Result<Vec<Vec<Staged>>, Error> {
     let mut count = 0..;
     let mut stage_one = |(source, name): (PathBuf, Option<&Path>)| {
         let staged = staging.path().join(format!("{}", count.next().unwrap_or(0_u64)));
-        stage::stage(&source, &staged, cancel)?;
+        stage::stage(&source, &staged, permit)?;
         Ok((staged, destination.key(name).into()))
     };
     artifact.groups().into_iter().map(|group| group.into_iter().map(&mut stage_one).collect()).collect()

@@ -6,21 +6,26 @@
 //! path replaces the first one file by file. An object whose request broke off is left alone, too: whether it is this
 //! attempt's or an earlier one nobody can tell, and it is whole in either case. So is one that another job has
 //! overwritten meanwhile, which its `ETag` tells (see [`undo`]).
+//!
+//! Each request that changes what others see asks for permission at the last moment (see [`gate`]).
 
 use std::{
     path::{Path, PathBuf},
     sync::Mutex,
+    time::Duration,
 };
 
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(super) use self::client::Aborted;
 pub(crate) use self::client::{S3Client, S3Settings, Timing};
 use super::{Artifact, Destination, Error};
+use crate::permit::Permit;
 
 mod cause;
 mod client;
+mod earlier;
+mod gate;
 mod media_type;
 mod multipart;
 mod put;
@@ -50,19 +55,28 @@ impl S3 {
         artifact: &Artifact,
         destination: &Destination,
         journal: &Path,
-        cancel: &CancellationToken,
+        permit: &Permit,
     ) -> Result<Url, Error> {
+        let destination = &earlier::signed(destination);
+        let entry = destination.key(artifact.entry());
         let publication = Publication { s3: self, destination, journal, put: Mutex::default() };
-        for group in artifact.groups() {
-            let stop = cancel.child_token();
-            let upload = |(source, name)| publication.put_file(source, destination.key(name), &stop);
-            let uploads: Vec<_> = group.into_iter().map(upload).collect();
-            if let Err(error) = together::together(uploads, FILES_AT_ONCE, &stop).await {
-                publication.undo().await;
+        let groups = artifact.groups();
+        for (left, group) in (0..groups.len()).rev().zip(groups) {
+            if let Err(error) = publication.put_group(group, permit).await {
+                // Nobody may find a whole output here later whose parts were taken back now.
+                if left == 0 && permit.is_leased() {
+                    return publication.settle(&entry, error).await;
+                }
+                publication.undo(permit).await;
                 return Err(error);
             }
         }
-        Ok(url(&self.bucket, &destination.key(artifact.entry())))
+        Ok(url(&self.bucket, &entry))
+    }
+
+    /// How long after its lease a task may still take back what it has published.
+    pub(super) fn margin(&self) -> Duration {
+        self.client.timing().margin()
     }
 }
 
@@ -76,17 +90,24 @@ struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    async fn put_file(&self, source: PathBuf, key: String, stop: &CancellationToken) -> Result<(), Error> {
-        if stop.is_cancelled() {
+    async fn put_group(&self, group: Vec<(PathBuf, Option<&Path>)>, permit: &Permit) -> Result<(), Error> {
+        let permit = permit.child();
+        let upload = |(source, name)| self.put_file(source, self.destination.key(name), &permit);
+        let uploads: Vec<_> = group.into_iter().map(upload).collect();
+        together::together(uploads, FILES_AT_ONCE, permit.token()).await.map(drop)
+    }
+
+    async fn put_file(&self, source: PathBuf, key: String, permit: &Permit) -> Result<(), Error> {
+        if permit.is_over() {
             return Err(Error::Cancelled);
         }
         let length = tokio::fs::metadata(&source).await.map_err(Error::io("read", &source))?.len();
         let media_type = media_type::of(&key, &source);
         let item = Item { source, key, length, media_type };
         if length <= multipart::MIN_PART_SIZE {
-            self.put_small(&item, stop).await
+            self.put_small(&item, permit).await
         } else {
-            self.put_in_parts(&item, &stop.child_token()).await
+            self.put_in_parts(&item, &permit.child()).await
         }
     }
 }

@@ -8,7 +8,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{Error, Staged};
+use super::{Error, MARGIN, Receipt, Staged};
+use crate::permit::Permit;
 
 /// What was there before a file was put into place.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ struct Placed {
 pub(super) struct Placement<'a> {
     root: &'a Path,
     staging: &'a Path,
+    permit: &'a Permit,
     placed: Vec<Placed>,
     created: Vec<PathBuf>,
     unsynced: BTreeSet<PathBuf>,
@@ -44,15 +46,23 @@ pub(super) struct Placement<'a> {
 
 impl<'a> Placement<'a> {
     /// Nothing is in place yet. What is replaced is saved in `staging`.
-    pub(super) fn new(root: &'a Path, staging: &'a Path) -> Self {
-        Self { root, staging, placed: Vec::new(), created: Vec::new(), unsynced: BTreeSet::new() }
+    pub(super) fn new(root: &'a Path, staging: &'a Path, permit: &'a Permit) -> Self {
+        Self { root, staging, permit, placed: Vec::new(), created: Vec::new(), unsynced: BTreeSet::new() }
     }
 
     /// Puts all files into place, or none: on a failure new files are removed and replaced ones put back.
-    pub(super) fn place_all(mut self, groups: &[Vec<Staged>]) -> Result<(), Error> {
-        let placed = groups.iter().try_for_each(|group| self.place_group(group));
+    /// The `receipt` is written before the entry file, the last of the last group, is there.
+    pub(super) fn place_all(mut self, groups: &[Vec<Staged>], receipt: Option<&Receipt>) -> Result<(), Error> {
+        let Some((last, before)) = groups.split_last() else { return Ok(()) };
+        let placed = before.iter().try_for_each(|group| self.place_group(group)).and_then(|()| {
+            if let (Some(receipt), Some((entry, _))) = (receipt, last.last()) {
+                self.may_publish()?;
+                receipt.write(entry, self.staging).map_err(Error::io("write a receipt for", entry))?;
+            }
+            self.place_group(last)
+        });
         if placed.is_err() {
-            self.undo();
+            self.undo(receipt);
         }
         placed
     }
@@ -73,10 +83,16 @@ impl<'a> Placement<'a> {
         let target = folder.join(path.file_name().unwrap_or_default());
         let identity = identity(staged).map_err(Error::io("look at", staged))?;
         let before = self.save(&target)?;
+        self.may_publish()?;
         fs::rename(staged, &target).map_err(Error::io("write", &target))?;
         self.placed.push(Placed { target, identity, before });
         self.unsynced.insert(folder);
         Ok(())
+    }
+
+    /// Asked directly before each step that others can see.
+    fn may_publish(&self) -> Result<(), Error> {
+        if self.permit.has_lapsed() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Gives a file that is about to be replaced a second name.
@@ -136,9 +152,18 @@ impl<'a> Placement<'a> {
         fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(Error::io("set permissions of", folder))
     }
 
-    /// Takes back what is in place, the last first, so that a master goes before what it names.
-    fn undo(&mut self) {
+    /// Takes back what is in place, the last first, so that a master goes before what it names. Once another attempt may
+    /// have published in its place, the rest stays.
+    fn undo(&mut self, receipt: Option<&Receipt>) {
+        let too_late = || self.permit.time_to_take_back(MARGIN).is_zero();
+        if let Some(receipt) = receipt.filter(|_| !too_late()) {
+            receipt.remove();
+        }
         for placed in self.placed.drain(..).rev() {
+            if too_late() {
+                tracing::warn!(path = %placed.target.display(), "too late to take back a published file");
+                return;
+            }
             if let Err(error) = placed.undo() {
                 tracing::warn!(path = %placed.target.display(), %error, "cannot take back a published file");
             }
@@ -191,14 +216,14 @@ mod tests {
     use super::*;
 
     /// A storage whose `new` and `old` have been published to, `old` over an older file.
-    fn placed<'a>(root: &'a TempDir, staging: &'a TempDir) -> Placement<'a> {
+    fn placed<'a>(root: &'a TempDir, staging: &'a TempDir, permit: &'a Permit) -> Placement<'a> {
         fs::write(root.path().join("old"), "before").expect("writes");
         let stage = |name: &str| {
             let staged = staging.path().join(name);
             fs::write(&staged, "ours").expect("writes");
             (staged, PathBuf::from(name))
         };
-        let mut placement = Placement::new(root.path(), staging.path());
+        let mut placement = Placement::new(root.path(), staging.path(), permit);
         placement.place_group(&["new", "old"].map(stage)).expect("places");
         placement
     }
@@ -210,7 +235,8 @@ mod tests {
     #[test]
     fn what_is_still_ours_is_taken_back() {
         let (root, staging) = folders();
-        placed(&root, &staging).undo();
+        let permit = Permit::unleased();
+        placed(&root, &staging, &permit).undo(None);
         assert!(!root.path().join("new").exists());
         assert_eq!(fs::read_to_string(root.path().join("old")).expect("reads"), "before");
     }
@@ -218,13 +244,14 @@ mod tests {
     #[test]
     fn what_another_job_published_meanwhile_stays() {
         let (root, staging) = folders();
-        let mut placement = placed(&root, &staging);
+        let permit = Permit::unleased();
+        let mut placement = placed(&root, &staging, &permit);
         for name in ["new", "old"] {
             let theirs = staging.path().join("theirs");
             fs::write(&theirs, "theirs").expect("writes");
             fs::rename(theirs, root.path().join(name)).expect("publishes");
         }
-        placement.undo();
+        placement.undo(None);
         for name in ["new", "old"] {
             assert_eq!(fs::read_to_string(root.path().join(name)).expect("reads"), "theirs", "{name}");
         }
@@ -233,9 +260,10 @@ mod tests {
     #[test]
     fn what_another_job_took_away_does_not_come_back() {
         let (root, staging) = folders();
-        let mut placement = placed(&root, &staging);
+        let permit = Permit::unleased();
+        let mut placement = placed(&root, &staging, &permit);
         fs::remove_file(root.path().join("old")).expect("removes");
-        placement.undo();
+        placement.undo(None);
         assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 0);
     }
 }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::*;
@@ -17,13 +16,13 @@ use crate::{failure::Blame, uploader::Storage};
 struct Case {
     root: TempDir,
     work: TempDir,
-    cancel: CancellationToken,
+    permit: Permit,
 }
 
 impl Case {
     fn new() -> Self {
         let folder = || tempfile::tempdir().expect("a folder");
-        Self { root: folder(), work: folder(), cancel: CancellationToken::new() }
+        Self { root: folder(), work: folder(), permit: Permit::unleased() }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -44,7 +43,7 @@ impl Case {
 
     async fn publish(&self, artifact: &Artifact, path: &str) -> Result<Url, Error> {
         let storage = Storage::Local(Local::new(self.root.path()));
-        storage.publish(artifact, &destination(artifact, path), self.work.path(), &self.cancel).await
+        storage.publish(artifact, &destination(artifact, path), self.work.path(), &self.permit).await
     }
 
     async fn check(&self, artifact: &Artifact, path: &str) -> Result<(), Error> {
@@ -80,7 +79,7 @@ fn destination(artifact: &Artifact, path: &str) -> Destination {
         Artifact::File(_) => Content::File,
         Artifact::Directory { .. } => Content::Directory,
     };
-    Destination { path: path.to_owned(), metadata: BTreeMap::new(), content }
+    Destination { path: path.to_owned(), metadata: BTreeMap::new(), content, author: None }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -155,7 +154,7 @@ async fn folders_made_for_a_failure_are_removed() {
 #[tokio::test]
 async fn a_cancelled_publication_leaves_nothing() {
     let case = Case::new();
-    case.cancel.cancel();
+    case.permit.token().cancel();
     assert!(matches!(case.publish(&case.ladder(), "out").await, Err(Error::Cancelled)));
     assert_eq!(case.tree(), [""; 0]);
 }

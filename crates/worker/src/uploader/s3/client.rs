@@ -77,6 +77,14 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// How long after its lease a task may still take back what it has published: the clean-up, and what a timer may be
+    /// late.
+    pub(crate) fn margin(&self) -> Duration {
+        self.clean_up + Duration::from_secs(1)
+    }
+}
+
 /// How the abortion of an upload ended. In each case there is nothing left to do for this worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aborted {

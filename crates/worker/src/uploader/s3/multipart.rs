@@ -6,15 +6,18 @@ use aws_sdk_s3::{
     operation::create_multipart_upload::CreateMultipartUploadError,
     types::{CompletedMultipartUpload, CompletedPart},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, Item, Publication, cause,
     client::Aborted,
+    gate::Gate,
     put::body,
     together::{together, unless_stopped},
 };
-use crate::uploader::journal::{Note, Upload};
+use crate::{
+    permit::Permit,
+    uploader::journal::{Note, Upload},
+};
 
 /// Smallest part in bytes, and the largest file that goes in one request. S3 allows no less than 5 MiB.
 pub(super) const MIN_PART_SIZE: u64 = 8 * MIB;
@@ -34,9 +37,9 @@ type Part = (i32, u64, u64);
 type Begun = Result<Upload, SdkError<CreateMultipartUploadError, HttpResponse>>;
 
 impl Publication<'_> {
-    /// `stop` is this file's own: it is cancelled when a part fails.
-    pub(super) async fn put_in_parts(&self, item: &Item, stop: &CancellationToken) -> Result<(), Error> {
-        let upload = self.begin(item, stop).await?;
+    /// `permit` is this file's own: it ends when a part fails.
+    pub(super) async fn put_in_parts(&self, item: &Item, permit: &Permit) -> Result<(), Error> {
+        let upload = self.begin(item, permit).await?;
         let note = match Note::write(self.journal, &upload) {
             Ok(note) => note,
             Err(error) => {
@@ -44,8 +47,8 @@ impl Publication<'_> {
                 return Err(Error::io("note a multipart upload in", self.journal)(error));
             }
         };
-        let completed = match self.put_all_parts(item, &upload, stop).await {
-            Ok(parts) => self.complete(&upload, parts, item.length, stop).await,
+        let completed = match self.put_all_parts(item, &upload, permit).await {
+            Ok(parts) => self.complete(&upload, parts, item.length, permit).await,
             Err(error) => Err(error),
         };
         match completed {
@@ -64,26 +67,21 @@ impl Publication<'_> {
         }
     }
 
-    async fn put_all_parts(
-        &self,
-        item: &Item,
-        upload: &Upload,
-        stop: &CancellationToken,
-    ) -> Result<Vec<CompletedPart>, Error> {
+    async fn put_all_parts(&self, item: &Item, upload: &Upload, permit: &Permit) -> Result<Vec<CompletedPart>, Error> {
         // One future after the other: there may be thousands of parts.
-        let puts = parts(item.length).into_iter().map(|part| self.put_part(item, upload, part, stop));
-        let mut parts = together(puts, PARTS_AT_ONCE, stop).await?;
+        let puts = parts(item.length).into_iter().map(|part| self.put_part(item, upload, part, permit));
+        let mut parts = together(puts, PARTS_AT_ONCE, permit.token()).await?;
         parts.sort_by_key(CompletedPart::part_number);
         Ok(parts)
     }
 
-    async fn begin(&self, item: &Item, stop: &CancellationToken) -> Result<Upload, Error> {
-        let begun = self.ask_to_begin(item, stop).await.ok_or(Error::Cancelled)?;
+    async fn begin(&self, item: &Item, permit: &Permit) -> Result<Upload, Error> {
+        let begun = self.ask_to_begin(item, permit).await.ok_or(Error::Cancelled)?;
         begun.map_err(|error| cause::error("begin upload to", &self.s3.bucket, &item.key, &error))
     }
 
-    /// `None` when there was no answer by the time that `stop` leaves.
-    pub(super) async fn ask_to_begin(&self, item: &Item, stop: &CancellationToken) -> Option<Begun> {
+    /// `None` when there was no answer by the time that `permit` ends.
+    pub(super) async fn ask_to_begin(&self, item: &Item, permit: &Permit) -> Option<Begun> {
         let bucket = &self.s3.bucket;
         let request = self
             .s3
@@ -99,7 +97,7 @@ impl Publication<'_> {
             .config_override(self.s3.client.patience(0))
             .send();
         // Given more time than a part: an upload whose id is never heard cannot be aborted.
-        let answer = unless_stopped(stop, self.s3.client.timing().clean_up, request).await?;
+        let answer = unless_stopped(permit.token(), self.s3.client.timing().clean_up, request).await?;
         let id = answer.map(|answer| answer.upload_id.unwrap_or_default());
         Some(id.map(|id| Upload { bucket: bucket.clone(), key: item.key.clone(), id }))
     }
@@ -109,9 +107,9 @@ impl Publication<'_> {
         item: &Item,
         upload: &Upload,
         (number, offset, length): Part,
-        stop: &CancellationToken,
+        permit: &Permit,
     ) -> Result<CompletedPart, Error> {
-        if stop.is_cancelled() {
+        if permit.is_over() {
             return Err(Error::Cancelled);
         }
         let request = self
@@ -128,7 +126,8 @@ impl Publication<'_> {
             .customize()
             .config_override(self.s3.client.patience(length))
             .send();
-        let answer = unless_stopped(stop, self.s3.client.timing().grace, request).await.ok_or(Error::Cancelled)?;
+        let answer =
+            unless_stopped(permit.token(), self.s3.client.timing().grace, request).await.ok_or(Error::Cancelled)?;
         let answer = answer.map_err(|error| cause::error("upload part of", &upload.bucket, &upload.key, &error))?;
         // Checksums that the SDK added must be said again at the end.
         Ok(CompletedPart::builder()
@@ -148,9 +147,9 @@ impl Publication<'_> {
         upload: &Upload,
         parts: Vec<CompletedPart>,
         length: u64,
-        stop: &CancellationToken,
+        permit: &Permit,
     ) -> Result<Option<String>, Error> {
-        if stop.is_cancelled() {
+        if permit.is_over() {
             return Err(Error::Cancelled);
         }
         let request = self
@@ -164,10 +163,15 @@ impl Publication<'_> {
             .upload_id(&upload.id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
             .customize()
+            .interceptor(Gate::Publish(permit.clone()))
             // S3 reads all of the file once more before it answers.
             .config_override(self.s3.client.patience(length))
             .send();
-        let answer = unless_stopped(stop, self.s3.client.timing().clean_up, request).await.ok_or(Error::Cancelled)?;
+        let patience = permit.time_to_take_back(self.s3.client.timing().clean_up);
+        let answer = unless_stopped(permit.token(), patience, request).await.ok_or(Error::Cancelled)?;
+        if permit.has_lapsed() && answer.is_err() {
+            return Err(Error::Cancelled);
+        }
         let answer = answer.map_err(|error| cause::error("complete upload to", &upload.bucket, &upload.key, &error))?;
         Ok(answer.e_tag)
     }

@@ -1,16 +1,15 @@
 //! Uploads a file in one request.
 
 use aws_sdk_s3::primitives::{ByteStream, Length};
-use tokio_util::sync::CancellationToken;
 
-use super::{Error, Item, Publication, cause, together::unless_stopped};
-use crate::uploader::journal::Note;
+use super::{Error, Item, Publication, cause, gate::Gate, together::unless_stopped};
+use crate::{permit::Permit, uploader::journal::Note};
 
 /// How much is read from a file at once, in bytes.
 const READ_SIZE: usize = 128 * 1024;
 
 impl Publication<'_> {
-    pub(super) async fn put_small(&self, item: &Item, stop: &CancellationToken) -> Result<(), Error> {
+    pub(super) async fn put_small(&self, item: &Item, permit: &Permit) -> Result<(), Error> {
         let bucket = &self.s3.bucket;
         let request = self
             .s3
@@ -24,15 +23,17 @@ impl Publication<'_> {
             .set_metadata(Some(self.metadata()))
             .body(body(item, 0, item.length).await?)
             .customize()
+            .interceptor(Gate::Publish(permit.clone()))
             .config_override(self.s3.client.patience(item.length))
             .send();
-        match unless_stopped(stop, self.s3.client.timing().grace, request).await {
+        match unless_stopped(permit.token(), self.s3.client.timing().grace, request).await {
             Some(Ok(answer)) => {
                 self.note_put(item, answer.e_tag());
                 Ok(())
             }
+            Some(Err(_)) if permit.has_lapsed() => Err(Error::Cancelled),
             Some(Err(error)) => {
-                let refusal = if cause::broke_off(&error) { self.refusal(item, stop).await } else { None };
+                let refusal = if cause::broke_off(&error) { self.refusal(item, permit).await } else { None };
                 Err(refusal.unwrap_or_else(|| cause::error("upload", bucket, &item.key, &error)))
             }
             None => Err(Error::Cancelled),
@@ -43,11 +44,11 @@ impl Publication<'_> {
     ///
     /// A server that refuses an object may close the connection before it has read the body, and then its answer can be
     /// lost. Beginning a multipart upload needs the same permission and has no body.
-    async fn refusal(&self, item: &Item, stop: &CancellationToken) -> Option<Error> {
-        if stop.is_cancelled() {
+    async fn refusal(&self, item: &Item, permit: &Permit) -> Option<Error> {
+        if permit.is_over() {
             return None;
         }
-        match self.ask_to_begin(item, stop).await? {
+        match self.ask_to_begin(item, permit).await? {
             Ok(upload) => {
                 // Without a note it is aborted all the same.
                 let note = Note::write(self.journal, &upload).ok();

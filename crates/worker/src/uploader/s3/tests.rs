@@ -8,13 +8,13 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::server::{BUCKET, Network, Server, client, impatient, patient, write_file};
 use super::{Artifact, Destination, Error, Publication, S3, Timing};
 use crate::{
     failure::Blame,
+    permit::Permit,
     scratch::Scratch,
     uploader::{
         Content,
@@ -38,7 +38,7 @@ struct Case {
     server: Server,
     work: TempDir,
     scratch: Scratch,
-    cancel: CancellationToken,
+    permit: Permit,
 }
 
 impl Case {
@@ -49,7 +49,7 @@ impl Case {
     async fn with(timing: Timing) -> Self {
         let work = tempfile::tempdir().expect("a folder");
         let scratch = Scratch::create(work.path(), "job").expect("a work folder");
-        Self { server: Server::start(timing).await, work, scratch, cancel: CancellationToken::new() }
+        Self { server: Server::start(timing).await, work, scratch, permit: Permit::unleased() }
     }
 
     fn file(&self, name: &str, length: usize) -> PathBuf {
@@ -74,7 +74,7 @@ impl Case {
     }
 
     async fn publish_to(&self, storage: &S3, artifact: &Artifact, path: &str) -> Result<Url, Error> {
-        storage.publish(artifact, &destination(artifact, path), self.scratch.path(), &self.cancel).await
+        storage.publish(artifact, &destination(artifact, path), self.scratch.path(), &self.permit).await
     }
 
     /// Fails to publish, in time, and says how.
@@ -103,7 +103,7 @@ fn destination(artifact: &Artifact, path: &str) -> Destination {
         Artifact::Directory { .. } => Content::Directory,
     };
     let metadata = BTreeMap::from([("title".to_owned(), "A film".to_owned())]);
-    Destination { path: path.to_owned(), metadata, content }
+    Destination { path: path.to_owned(), metadata, content, author: None }
 }
 
 fn is_note(path: &Path) -> bool {
@@ -249,7 +249,7 @@ async fn a_cancellation_aborts_the_upload() {
     case.server.set(Network::HangsAfter(4 * MIB as u64));
     let cancel = async {
         case.server.saw("partNumber").await;
-        case.cancel.cancel();
+        case.permit.token().cancel();
     };
     let (published, ()) = tokio::join!(case.publish(&file, "out"), cancel);
     assert!(matches!(published, Err(Error::Cancelled)), "{published:?}");
@@ -262,7 +262,7 @@ async fn a_cancellation_takes_a_directory_back() {
     let artifact = case.ladder();
     let cancel = async {
         case.server.saw("-PUT /media/out/480p/0.ts").await;
-        case.cancel.cancel();
+        case.permit.token().cancel();
     };
     let (published, ()) = tokio::join!(case.publish(&artifact, "out"), cancel);
     // The rest may have been faster than the cancellation, then all of it is there.
@@ -278,7 +278,7 @@ async fn a_cancellation_takes_a_directory_back() {
 #[tokio::test]
 async fn nothing_is_sent_after_a_cancellation() {
     let case = Case::new().await;
-    case.cancel.cancel();
+    case.permit.token().cancel();
     let published = case.publish(&case.ladder(), "out").await;
     assert!(matches!(published, Err(Error::Cancelled)));
     assert_eq!(case.server.events(), [""; 0]);

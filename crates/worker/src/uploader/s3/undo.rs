@@ -6,7 +6,8 @@ use aws_sdk_s3::operation::head_object::HeadObjectError;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
-use super::{Error, FILES_AT_ONCE, Item, Publication, cause};
+use super::{Error, FILES_AT_ONCE, Item, Publication, cause, gate::Gate};
+use crate::permit::Permit;
 
 /// An object that is there because of this attempt.
 #[derive(Debug)]
@@ -32,13 +33,14 @@ impl Publication<'_> {
         self.put.lock().unwrap_or_else(PoisonError::into_inner).push(put);
     }
 
-    /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt.
-    pub(super) async fn undo(&self) {
+    /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt. Once
+    /// that one may have begun nothing is deleted any more: its objects can have the same bytes and `ETag`s as these.
+    pub(super) async fn undo(&self, permit: &Permit) {
         let mut put = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
         put.reverse();
-        let deletes: Vec<_> = put.iter().map(|put| self.take_back(put)).collect();
+        let deletes: Vec<_> = put.iter().map(|put| self.take_back(put, permit)).collect();
         let deletes = stream::iter(deletes).buffered(FILES_AT_ONCE).collect::<()>();
-        if timeout(self.s3.client.timing().clean_up, deletes).await.is_err() {
+        if timeout(permit.time_to_take_back(self.s3.client.timing().clean_up), deletes).await.is_err() {
             tracing::warn!(
                 s3.bucket = self.s3.bucket,
                 objects = put.len(),
@@ -47,9 +49,9 @@ impl Publication<'_> {
         }
     }
 
-    async fn take_back(&self, put: &Put) {
+    async fn take_back(&self, put: &Put, permit: &Permit) {
         let taken_back = match self.is_ours(put).await {
-            Ok(true) => self.delete(&put.key).await,
+            Ok(true) => self.delete(&put.key, permit).await,
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };
@@ -70,9 +72,10 @@ impl Publication<'_> {
         }
     }
 
-    async fn delete(&self, key: &str) -> Result<(), Error> {
+    async fn delete(&self, key: &str, permit: &Permit) -> Result<(), Error> {
         let bucket = &self.s3.bucket;
-        let answer = self.s3.client.get().await.delete_object().bucket(bucket).key(key).send().await;
+        let request = self.s3.client.get().await.delete_object().bucket(bucket).key(key);
+        let answer = request.customize().interceptor(Gate::TakeBack(permit.clone())).send().await;
         answer.map(drop).map_err(|error| cause::error("delete", bucket, key, &error))
     }
 }

@@ -13,9 +13,9 @@ async fn take_back(case: &Case, length: usize, undoer: &S3, meanwhile: impl Futu
     let destination = destination(&Artifact::File(source.clone()), "out");
     let publication =
         Publication { s3: &storage, destination: &destination, journal: case.scratch.path(), put: Mutex::default() };
-    publication.put_file(source, "out".into(), &case.cancel).await.expect("puts");
+    publication.put_file(source, "out".into(), &case.permit).await.expect("puts");
     meanwhile.await;
-    Publication { s3: undoer, ..publication }.undo().await;
+    Publication { s3: undoer, ..publication }.undo(&case.permit).await;
 }
 
 fn deleted(case: &Case) -> bool {
@@ -70,6 +70,6 @@ async fn what_has_no_known_etag_is_not_noted() {
     let publication =
         Publication { s3: &storage, destination: &destination, journal: case.scratch.path(), put: Mutex::default() };
     publication.note_put(&Item { source, key: "out".into(), length: 10, media_type: "video/mp4" }, None);
-    publication.undo().await;
+    publication.undo(&case.permit).await;
     assert_eq!(case.server.events(), [""; 0]);
 }

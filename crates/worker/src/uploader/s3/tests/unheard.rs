@@ -61,8 +61,8 @@ async fn nothing_is_asked_after_a_cancellation() {
         Publication { s3: &storage, destination: &destination, journal: case.scratch.path(), put: Mutex::default() };
     let item = Item { source, key: "unheard".into(), length: 10, media_type: "video/mp4" };
     // The request itself has its grace.
-    case.cancel.cancel();
-    let error = publication.put_small(&item, &case.cancel).await.expect_err("it fails");
+    case.permit.token().cancel();
+    let error = publication.put_small(&item, &case.permit).await.expect_err("it fails");
     assert!(error.to_string().contains("client error (SendRequest)"), "{error}");
     assert!(!asked(&case, BEGIN), "{:?}", case.server.events());
 }
@@ -73,7 +73,7 @@ async fn a_cancellation_ends_the_question() {
     case.server.set(Network::Silent);
     let cancel = async {
         tokio::time::timeout(BOUND, case.server.saw(BEGIN)).await.expect("it asks");
-        case.cancel.cancel();
+        case.permit.token().cancel();
     };
     let (error, ()) = tokio::join!(fail(&case, "wrong", 10), cancel);
     assert!(error.contains("client error (SendRequest)"), "{error}");
