@@ -29,8 +29,8 @@ impl Events {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let event: String = self.buffer.drain(..end + 2).collect();
-                // What is not data is a heartbeat.
-                if let Some(data) = event.strip_prefix("data: ") {
+                // What has no data is a heartbeat.
+                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
                     return Some(serde_json::from_str(data).expect("an event is JSON in one line"));
                 }
                 continue;

@@ -7,15 +7,21 @@ mod access_log;
 mod auth;
 mod cancel_job;
 mod create_job;
+mod cursor;
 mod error;
 mod get_health;
 mod get_job;
 mod get_metrics;
 mod get_workers_status;
+mod idempotency_key;
 mod job_id;
 mod json_body;
+mod last_event_id;
+mod list_jobs;
 mod list_presets;
 mod openapi;
+mod query;
+mod store_health;
 mod stream_job;
 
 use std::{any::Any, sync::Arc};
@@ -34,7 +40,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use error::Error;
+pub use self::{error::Error, store_health::StoreHealth};
 
 use crate::{dispatcher::Dispatcher, metrics::Metrics};
 
@@ -48,6 +54,8 @@ pub struct Api {
     pub dispatcher: Dispatcher,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// What the store last said of itself.
+    pub store_health: Arc<StoreHealth>,
     /// What clients must send; `None` lets everybody in.
     pub api_key: Option<Arc<SecretString>>,
     /// Tells when to stop.
@@ -70,7 +78,7 @@ pub fn router(api: Api) -> Router {
 
 fn open_api_router(api: &Api) -> OpenApiRouter<Api> {
     let (v1, document) = OpenApiRouter::new()
-        .routes(routes!(create_job::create_job))
+        .routes(routes!(create_job::create_job, list_jobs::list_jobs))
         .routes(routes!(get_job::get_job, cancel_job::cancel_job))
         .routes(routes!(stream_job::stream_job))
         .routes(routes!(get_workers_status::get_workers_status))

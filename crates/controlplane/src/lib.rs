@@ -66,7 +66,8 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let closing = closing(dispatcher.clone(), lifecycle.clone());
     let last = dispatcher.clone();
     let api_key = config.api_key.map(Arc::new);
-    let router = api::router(Api { dispatcher, metrics, api_key, lifecycle: lifecycle.clone() });
+    let router =
+        api::router(Api { dispatcher, metrics, store_health: Arc::default(), api_key, lifecycle: lifecycle.clone() });
     let server = server::serve(listener, config.limits.connections, router, lifecycle.clone(), closing);
     lifecycle.spawn("server", server);
     tracing::info!(server.address = %address, version = service::VERSION, "control plane is ready");

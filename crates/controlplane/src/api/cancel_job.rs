@@ -32,6 +32,7 @@ pub(super) struct CancellingJob {
         (status = 404, description = "No such job", body = ErrorBody),
         (status = 409, description = "The job has ended", body = ErrorBody),
         (status = 500, description = "The job could not be read", body = ErrorBody),
+        (status = 503, description = "The store is not available now", body = ErrorBody),
     )
 )]
 pub(super) async fn cancel_job(

@@ -17,6 +17,7 @@ use crate::view::JobView;
         (status = 401, description = "No API key, or a wrong one", body = ErrorBody),
         (status = 404, description = "No such job", body = ErrorBody),
         (status = 500, description = "The job could not be read", body = ErrorBody),
+        (status = 503, description = "The store is not available now", body = ErrorBody),
     )
 )]
 pub(super) async fn get_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<Json<JobView>, Error> {

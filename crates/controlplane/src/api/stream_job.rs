@@ -1,74 +1,116 @@
 //! `GET /api/v1/jobs/{id}/stream`
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::header::{CACHE_CONTROL, HeaderName},
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, HeaderName},
+    },
     response::{
-        IntoResponse,
+        IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::Stream;
-use service::{feed::Subscription, lifecycle::Lifecycle};
+use futures_util::{FutureExt as _, Stream};
+use service::{
+    feed::{Position, Subscription},
+    lifecycle::Lifecycle,
+};
 
-use super::{Api, Error, error::ErrorBody, job_id::JobIdPath};
+use super::{Api, Error, error::ErrorBody, job_id::JobIdPath, last_event_id::LastEventId};
 use crate::event::JobEvent;
 
 /// Time between comments that keep proxies from closing a quiet stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// When listeners of a service that stops should try again.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// Tells nginx not to hold events back.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Follow a job
 ///
-/// Every status change since the job was accepted, the latest progress, and what follows. The stream ends after
-/// `JOB_STATUS_COMPLETED`, `JOB_STATUS_FAILED` or `JOB_STATUS_CANCELLED`.
+/// Every status change since the job was accepted, or since the event that the listener names, the latest progress, and
+/// what follows. The stream ends after `JOB_STATUS_COMPLETED`, `JOB_STATUS_FAILED` or `JOB_STATUS_CANCELLED`.
 #[utoipa::path(
     get,
     path = "/jobs/{id}/stream",
     tag = "jobs",
     security(("api_key" = [])),
-    params(("id" = String, Path, format = "uuid", description = "Name of the job")),
+    params(
+        ("id" = String, Path, format = "uuid", description = "Name of the job"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id:` of the last event that the listener has"),
+        ("last_event_id" = Option<String>, Query, description = "The same, for clients that cannot set the header"),
+    ),
     responses(
         (
             status = 200,
-            description = "Server-sent events; each `data:` line holds one event",
+            description = "Server-sent events; each `data:` line holds one event, its `id:` line the event's id",
             content_type = "text/event-stream",
             body = JobEvent,
         ),
+        (status = 204, description = "The listener has every event, and no more will come"),
+        (status = 400, description = "What is given is no event's id", body = ErrorBody),
         (status = 401, description = "No API key, or a wrong one", body = ErrorBody),
         (status = 404, description = "No such job", body = ErrorBody),
+        (status = 500, description = "The job could not be read", body = ErrorBody),
+        (status = 503, description = "The store is not available now", body = ErrorBody),
     )
 )]
-pub(super) async fn stream_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<impl IntoResponse, Error> {
-    let events = api.dispatcher.subscribe(id, service::feed::Position::default()).await?.ok_or(Error::UnknownJob)?;
+pub(super) async fn stream_job(
+    State(api): State<Api>,
+    JobIdPath(id): JobIdPath,
+    LastEventId(seen): LastEventId,
+) -> Result<Response, Error> {
+    let mut events = api.dispatcher.subscribe(id, seen.unwrap_or_default()).await?.ok_or(Error::UnknownJob)?;
+    let first = match events.next_at().now_or_never() {
+        // Browsers come back after the end of a stream for as long as they are answered with another one.
+        Some(None) if seen.is_some() => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Some(event) => event,
+        None => None,
+    };
     let listener = api.metrics.listener();
     let stream = async_stream::stream! {
         let _listener = listener;
-        for await event in until_stop(events, api.lifecycle) {
-            yield Ok(Event::default().data(&*event));
+        for await event in until_stop(first, events, api.lifecycle) {
+            yield Ok(event);
         }
     };
-    Ok(respond(stream))
+    Ok(respond(stream).into_response())
 }
 
 /// The events until the service stops: an open stream would keep the server from stopping.
-fn until_stop<T: Clone>(mut events: Subscription<T>, lifecycle: Lifecycle) -> impl Stream<Item = T> {
+fn until_stop(
+    first: Option<(Position, Arc<str>)>,
+    mut events: Subscription<Arc<str>>,
+    lifecycle: Lifecycle,
+) -> impl Stream<Item = Event> {
     async_stream::stream! {
+        if let Some((position, json)) = first {
+            yield event(position, &json);
+        }
         loop {
-            let event = tokio::select! {
+            tokio::select! {
                 // What is already there comes first, or a stop could hide how the job ended.
                 biased;
-                event = events.next() => event,
-                () = lifecycle.stopping() => None,
-            };
-            let Some(event) = event else { return };
-            yield event;
+                next = events.next_at() => {
+                    let Some((position, json)) = next else { return };
+                    yield event(position, &json);
+                }
+                () = lifecycle.stopping() => {
+                    yield Event::default().retry(RETRY);
+                    return;
+                }
+            }
         }
     }
+}
+
+fn event(position: Position, json: &str) -> Event {
+    Event::default().id(position.to_string()).data(json)
 }
 
 fn respond(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> impl IntoResponse {
@@ -84,6 +126,22 @@ mod tests {
 
     use super::*;
 
+    fn feed() -> Feed<Arc<str>> {
+        let feed = Feed::new();
+        feed.milestone("running".into());
+        feed
+    }
+
+    /// What a listener reads until the service, which is stopping, closes the stream.
+    async fn read(feed: &Feed<Arc<str>>, seen: Position) -> String {
+        let lifecycle = Lifecycle::new();
+        lifecycle.stop();
+        let events = until_stop(None, feed.subscribe_after(seen), lifecycle).map(Ok);
+        let body = respond(events).into_response().into_body();
+        let body = axum::body::to_bytes(body, 1024).await.expect("a short body");
+        String::from_utf8(body.to_vec()).expect("text")
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_quiet_stream_has_a_heartbeat() {
         let start = Instant::now();
@@ -94,23 +152,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_does_not_hide_how_the_job_ended() {
+        let feed = feed();
+        feed.finish("completed".into());
         // Often enough to notice a choice that is left to chance.
         for _ in 0..64 {
-            let (feed, lifecycle) = (Feed::new(), Lifecycle::new());
-            feed.milestone("running");
-            feed.finish("completed");
-            lifecycle.stop();
-            let events: Vec<_> = until_stop(feed.subscribe(), lifecycle).collect().await;
-            assert_eq!(events, ["running", "completed"]);
+            let text = read(&feed, Position::default()).await;
+            assert_eq!(text, "id: 1.0\ndata: running\n\nid: 2.0\ndata: completed\n\n");
         }
     }
 
     #[tokio::test]
-    async fn a_stop_ends_the_stream_of_a_running_job() {
-        let (feed, lifecycle) = (Feed::new(), Lifecycle::new());
-        feed.milestone("running");
-        lifecycle.stop();
-        let events: Vec<_> = until_stop(feed.subscribe(), lifecycle).collect().await;
-        assert_eq!(events, ["running"]);
+    async fn a_stop_ends_the_stream_of_a_running_job_and_says_when_to_come_back() {
+        let feed = feed();
+        feed.update("40 %".into());
+        let text = read(&feed, Position::default()).await;
+        assert_eq!(text, "id: 1.0\ndata: running\n\nid: 1.1\ndata: 40 %\n\nretry: 2000\n\n");
+        let text = read(&feed, Position { milestone: 1, update: 1 }).await;
+        assert_eq!(text, "retry: 2000\n\n");
     }
 }

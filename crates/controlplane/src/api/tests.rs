@@ -11,7 +11,7 @@ async fn api() -> Api {
     let store = Arc::new(SqliteStore::memory().await.expect("memory"));
     let rules = Rules { max_queued: 0, max_attempts: 1, retention: Duration::from_secs(1), shared_store: false };
     let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), rules, lifecycle.clone());
-    Api { dispatcher, metrics, api_key: None, lifecycle }
+    Api { dispatcher, metrics, store_health: Arc::default(), api_key: None, lifecycle }
 }
 
 #[tokio::test]
