@@ -28,7 +28,8 @@ pub fn build(job: &Job, now: Timestamp) -> Option<String> {
         Status::Cancelled => "job.cancelled",
         Status::Queued | Status::Processing | Status::Uploading => return None,
     };
-    let payload = Payload { r#type, timestamp: view::time(now), data: JobView::for_callback(job) };
+    let ended = job.state.finished_at().unwrap_or(now);
+    let payload = Payload { r#type, timestamp: view::time(ended), data: JobView::for_callback(job) };
     // Strings and numbers are always JSON.
     serde_json::to_string(&payload).ok()
 }

@@ -101,6 +101,7 @@ async fn the_api_needs_the_key(#[case] header: Option<&str>, #[case] text: &str)
     let plane = with_key().await;
     for (method, path) in [
         (Method::POST, "/api/v1/jobs"),
+        (Method::GET, "/api/v1/jobs"),
         (Method::PUT, "/api/v1/jobs"),
         (Method::GET, "/api/v1/jobs/550e8400-e29b-41d4-a716-446655440000"),
         (Method::DELETE, "/api/v1/jobs/no-uuid"),

@@ -5,6 +5,8 @@ use proto::v1::{
     JobStatus::{Processing, Queued, Uploading},
 };
 
+use reqwest::{Method, StatusCode};
+
 use crate::{
     plane::{Plane, statuses, until},
     stub::Stub,
@@ -96,4 +98,48 @@ async fn long_texts_of_a_worker_are_cut() {
     worker.job().await.fail(&"é".repeat(100_000));
     let events = plane.events(&id).await.rest().await;
     assert_eq!(events[1]["error"].as_str().map(str::len), Some(4096));
+}
+
+/// What a listener gets who has seen everything up to this event.
+async fn resumed(plane: &Plane, id: &str, seen: &str) -> (StatusCode, String) {
+    let path = format!("/api/v1/jobs/{id}/stream");
+    let request = plane.request(Method::GET, &path).header("Last-Event-ID", seen);
+    let response = request.send().await.expect("an answer");
+    (response.status(), response.text().await.expect("text"))
+}
+
+#[tokio::test]
+async fn a_listener_that_comes_back_gets_what_it_has_missed_and_nothing_twice() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    job.say(Processing, 10.0, "encoding");
+    job.complete();
+    plane.events(&id).await.rest().await;
+    for (seen, rest) in [
+        ("0.0", &["1.0", "2.0", "3.0"][..]),
+        ("1.0", &["2.0", "3.0"]),
+        ("1.7", &["2.0", "3.0"]),
+        ("2.0", &["3.0"]),
+        ("2.99", &["3.0"]),
+        // No event of this job: whoever has that has none.
+        ("9.0", &["1.0", "2.0", "3.0"]),
+    ] {
+        let (status, text) = resumed(&plane, &id, seen).await;
+        let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+        assert_eq!((status, ids.as_slice()), (StatusCode::OK, rest), "{seen}");
+    }
+    let (status, text) = plane.get(&format!("/api/v1/jobs/{id}/stream?last_event_id=x")).await;
+    assert_eq!((status, text["field"].as_str()), (StatusCode::BAD_REQUEST, Some("last_event_id")));
+}
+
+#[tokio::test]
+async fn a_listener_that_has_the_end_is_told_not_to_come_back() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    worker.job().await.fail("encoding failed: x");
+    plane.events(&id).await.rest().await;
+    assert_eq!(resumed(&plane, &id, "2.0").await, (StatusCode::NO_CONTENT, String::new()));
 }
