@@ -101,7 +101,7 @@ impl Sandbox {
         WorkerBuilder { launch, port }
     }
 
-    /// A control plane over these workers.
+    /// A control plane over these workers, with a store of its own, that tries each job once.
     #[must_use]
     pub fn plane(&self, workers: &[SocketAddr]) -> PlaneBuilder {
         let port = Port::reserve();
@@ -111,6 +111,9 @@ impl Sandbox {
             .env("PORT", &port.address().port())
             .env("WORKER_NODES", &workers.join(","))
             .env("WORKER_STARTUP_TIMEOUT", "20")
+            .env("DATA_DIR", &self.path().join(format!("data-{}", port.address().port())).display())
+            // A failure is to be seen as it comes. Tests of what follows from it set more.
+            .env("JOB_MAX_ATTEMPTS", "1")
             .env("LOG_LEVEL", "info,controlplane=debug,service=debug");
         PlaneBuilder { launch, port }
     }
