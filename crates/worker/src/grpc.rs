@@ -41,7 +41,8 @@ impl WorkerService for Service {
             Order::check(request.into_inner(), &self.desk.workshop).map_err(|rejection| rejected(&rejection))?;
         let is_leased = order.attempt > 0;
         let task = self.desk.start(order).map_err(refused)?;
-        let stop = (!is_leased).then_some(StopOnDrop(task.control));
+        // Lazily: a guard that is made only to be dropped would stop the task.
+        let stop = (!is_leased).then(|| StopOnDrop(task.control));
         Ok(Response::new(Box::pin(events(task.feed, stop))))
     }
 
