@@ -8,6 +8,7 @@ mod docs;
 mod guard;
 mod idle;
 mod interop;
+mod orphans;
 mod players;
 mod site;
 mod sources;

@@ -8,10 +8,16 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::*;
-use crate::{failure::Blame, uploader::Storage};
+use crate::{
+    clock::tests::Hands,
+    failure::Blame,
+    lease::{self, Lease},
+    uploader::Storage,
+};
 
 struct Case {
     root: TempDir,
@@ -216,4 +222,43 @@ async fn what_is_in_the_way_is_known_before_the_encode() {
     let error = case.check(&directory, "out/file").await.expect_err("a file is there").to_string();
     assert!(error.ends_with("/out/file is not a folder"), "{error}");
     assert_eq!(case.tree(), ["out", "out/file"]);
+}
+
+#[tokio::test]
+async fn nothing_is_renamed_or_taken_back_after_the_end_of_the_lease() {
+    let (case, hands) = (Case::new(), Hands::default());
+    let lease = Lease::begin(&lease::tests::terms(&hands), 0);
+    let permit = Permit::new(CancellationToken::new(), lease);
+    let staging = Local::new(case.root.path()).stage_folder().expect("a folder");
+    let stage = |name: &str| {
+        let staged = staging.path().join(name);
+        fs::write(&staged, "ours").expect("writes");
+        vec![(staged, PathBuf::from(name))]
+    };
+    let publish = |permit: &Permit| {
+        let groups = [stage("segment"), stage("master")];
+        Placement::new(case.root.path(), staging.path(), permit).place_all(&groups, None)
+    };
+    publish(&permit).expect("it has just begun");
+    let before = fs::metadata(case.root.path().join("master")).expect("is there").ino();
+    hands.set(1000);
+    assert!(matches!(publish(&permit), Err(Error::Cancelled)));
+    assert_eq!(fs::metadata(case.root.path().join("master")).expect("is there").ino(), before);
+}
+
+#[tokio::test]
+async fn a_whole_output_of_the_same_job_is_known_until_it_is_forgotten() {
+    let case = Case::new();
+    let (storage, ladder) = (Storage::Local(Local::new(case.root.path())), case.ladder());
+    let by = |job_id: &str, attempt| {
+        let author = Some(Author { job_id: job_id.to_owned(), attempt });
+        Destination { author, ..destination(&ladder, "out") }
+    };
+    let entry = Some(Path::new("master.m3u8"));
+    let known = async |job_id: &str| storage.published(&by(job_id, 2), entry).await.expect("an answer");
+    assert_eq!(known("a").await, None);
+    let url = storage.publish(&ladder, &by("a", 1), case.work.path(), &case.permit).await.expect("publishes");
+    assert_eq!((known("a").await, known("b").await), (Some(url), None));
+    Local::new(case.root.path()).forget(&Author { job_id: "a".into(), attempt: 1 });
+    assert_eq!(known("a").await, None);
 }

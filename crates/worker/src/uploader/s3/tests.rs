@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod aborted;
+mod leased;
 mod log;
 mod server;
 mod taken_back;
