@@ -132,8 +132,9 @@ impl Postgres {
         let port = self.address().port().to_string();
         let mut command = as_servant(OsStr::new("sh"));
         command.args(["-c", WATCH, "watch"]).arg(&self.binaries).arg(&self.folder).arg(&port);
-        // A Ctrl-C is for the tests.
-        let child = command.process_group(0).stdin(Stdio::piped()).spawn().expect("a shell");
+        // A Ctrl-C is for the tests, and who reads their output must not wait for the end of the shell.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("a shell");
         let before = self.watch.lock().unwrap_or_else(PoisonError::into_inner).replace(child);
         assert!(before.is_none(), "the server runs already");
         until("PostgreSQL answers", async || {

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use controlplane::store::{Change, Error, JobStore, OpenError, open};
 use e2e::{
-    Postgres,
+    Gate, Postgres,
     daemon::Port,
     postgres::{GUARDED, PASSWORD},
     until,
@@ -193,9 +193,9 @@ async fn a_server_that_goes_away_and_comes_back_is_used_again() {
     queue(&*store, &accepted[0]).await;
     for crash in [false, true] {
         if crash {
-            server.crash()
+            server.crash();
         } else {
-            server.stop()
+            server.stop();
         }
         assert!(is_unavailable(&*store).await);
         assert!(matches!(store.get(accepted[0].id).await, Err(Error::Unavailable(_))));
@@ -228,7 +228,26 @@ async fn a_server_that_takes_no_writes_is_not_available() {
     until("the server takes no writes", async || store.check().await.is_err()).await;
     assert!(is_unavailable(&*store).await);
     assert_eq!(get(&*store, job.id).await.job, job);
-    // Only this session may change it back.
-    server.execute("SELECT 1");
-    drop(store);
+    read_only("off");
+    until("the server takes writes", async || store.check().await.is_ok()).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_and_used_again() {
+    let server = Postgres::shared().await;
+    let gate = Gate::before(server.address()).await;
+    let url = server.database().replace(&server.address().to_string(), &gate.address().to_string());
+    let store = open(&config(&url, Path::new(""))).await.expect("a good store");
+    let mut changes = store.changes();
+    gate.hold_after(0);
+    let called = tokio::time::timeout(e2e::PATIENCE, is_unavailable(&*store)).await;
+    assert!(called.expect("it is given up"), "nobody has written it down");
+    gate.break_connections();
+    gate.open();
+    until("the store takes jobs", async || store.check().await.is_ok()).await;
+    queue(&*store, &job()).await;
+    let told = async { while changes.recv().await.expect("nothing was missed") != Change::Unknown {} };
+    tokio::time::timeout(e2e::PATIENCE, told).await.expect("listeners are told to look");
+    store.close().await;
 }

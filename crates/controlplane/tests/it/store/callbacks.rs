@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::world::*;
 
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_mins(1);
 
 /// Ends a job at that second, with a callback.
 async fn called(store: &dyn JobStore, seconds: i64) -> Callback {

@@ -42,7 +42,7 @@ async fn each_change_is_told(#[values(Kind::Memory, Kind::File, Kind::Postgres)]
     store.save_progress(vec![progress]).await.expect("the store answers");
     hears(changes, &Change::Progress { id, event, update: 3 }).await;
     store.request_cancel(id).await.expect("the store answers");
-    hears(changes, &Change::Job(id)).await;
+    hears(changes, &Change::Cancel(id)).await;
     let record = get(store, id).await;
     go(store, step(&record, &requeued(record.job.clone()), WAITS)).await;
     hears(changes, &Change::Queued).await;
@@ -63,6 +63,6 @@ async fn another_control_plane_is_told_as_well() {
     queue(&*world.store, &job).await;
     hears(changes, &Change::Queued).await;
     world.store.request_cancel(job.id).await.expect("the store answers");
-    hears(changes, &Change::Job(job.id)).await;
+    hears(changes, &Change::Cancel(job.id)).await;
     other.close().await;
 }

@@ -66,6 +66,8 @@ async fn a_key_stands_for_one_request(#[values(Kind::Memory, Kind::File, Kind::P
     assert_eq!(world.store.create(keyed(&other, "k")).await, Err(Error::KeyTaken));
     assert_eq!(world.store.create(keyed(&other, "l")).await, Ok(Created::New));
     assert_eq!(world.store.get(again.id).await, Ok(None));
+    assert_eq!(world.store.by_key("k".to_owned()).await, Ok(Some(*before)));
+    assert_eq!(world.store.by_key("m".to_owned()).await, Ok(None));
 }
 
 #[rstest]

@@ -56,6 +56,21 @@ async fn a_successor_takes_over_what_was_left(#[values(Kind::Memory, Kind::File,
 
 #[rstest]
 #[tokio::test]
+async fn a_plane_is_told_what_it_drives(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let left = leave(&*world.store, plane).await;
+    started(&*world.store, &job(), PlaneId::random()).await;
+    queue(&*world.store, &job()).await;
+    let mut held: Vec<_> =
+        world.store.held(plane).await.expect("the store answers").into_iter().map(|record| record.job.id).collect();
+    let mut expected = left.map(|job| job.id);
+    held.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(held, expected);
+}
+
+#[rstest]
+#[tokio::test]
 async fn who_resigns_is_followed_at_once(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
     let (world, old, heir) = (World::new(kind).await, PlaneId::random(), PlaneId::random());
     for plane in [old, heir] {
