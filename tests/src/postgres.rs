@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs,
     io::Write as _,
     net::SocketAddr,
     os::unix::{fs::chown, process::CommandExt as _},
@@ -27,10 +27,17 @@ pub const GUARDED: &str = "guarded";
 /// That password.
 pub const PASSWORD: &str = "hush";
 
+/// Not before the server has written its number down does it heed signals.
 const WATCH: &str = r#"
 trap '' HUP INT TERM
-"$1/postgres" -D "$2/data" -p "$3" </dev/null >>"$2/log" 2>&1 &
+if [ ! -d "$2/data" ]; then
+    "$1/initdb" -A trust -U postgres -E UTF8 --locale=C --no-sync -D "$2/data" </dev/null >"$2/log" 2>&1 || exit 1
+fi
+"$1/postgres" -D "$2/data" -c config_file="$2/postgresql.conf" -c hba_file="$2/pg_hba.conf" -p "$3" \
+    </dev/null >>"$2/log" 2>&1 &
 server=$!
+tries=0
+until [ -s "$2/data/postmaster.pid" ] || [ $tries -ge 600 ]; do tries=$((tries + 1)); sleep 0.05; done
 read -r word
 case $word in
 stop) kill -INT "$server"; wait "$server" ;;
@@ -75,10 +82,13 @@ impl Postgres {
     pub async fn start() -> Self {
         let (binaries, port) = (binaries(), Port::reserve());
         let folder = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a folder").keep();
+        fs::write(folder.join("postgresql.conf"), SETTINGS).expect("a file");
+        fs::write(folder.join("pg_hba.conf"), ACCESS).expect("a file");
         if let Some(user) = servant() {
-            chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("root may give a folder away");
+            for path in [folder.clone(), folder.join("postgresql.conf"), folder.join("pg_hba.conf")] {
+                chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("root may give files away");
+            }
         }
-        initialize(&binaries, &folder);
         let server = Self { binaries, folder, port, watch: Mutex::default(), databases: AtomicUsize::new(0) };
         server.restart().await;
         server.execute(&format!("CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'"));
@@ -138,10 +148,16 @@ impl Postgres {
         let before = self.watch.lock().unwrap_or_else(PoisonError::into_inner).replace(child);
         assert!(before.is_none(), "the server runs already");
         until("PostgreSQL answers", async || {
+            assert!(self.is_watched(), "{}", fs::read_to_string(self.folder.join("log")).unwrap_or_default());
             let mut command = Command::new(self.binaries.join("pg_isready"));
             command.args(["-q", "-h", "127.0.0.1", "-p", &port]).status().expect("pg_isready runs").success()
         })
         .await;
+    }
+
+    fn is_watched(&self) -> bool {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.as_mut().is_some_and(|watch| watch.try_wait().expect("a child can be waited for").is_none())
     }
 
     fn end(&self, word: &[u8]) {
@@ -182,19 +198,6 @@ fn as_servant(program: &OsStr) -> Command {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
     command
-}
-
-fn initialize(binaries: &Path, folder: &Path) {
-    let data = folder.join("data");
-    let mut command = as_servant(binaries.join("initdb").as_os_str());
-    command.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
-    run(command.arg(&data));
-    let append = |name, text: &str| {
-        let mut file = File::options().append(true).open(data.join(name)).expect("initdb made it");
-        file.write_all(text.as_bytes()).expect("it can be written");
-    };
-    append("postgresql.conf", SETTINGS);
-    fs::write(data.join("pg_hba.conf"), ACCESS).expect("it can be written");
 }
 
 fn run(command: &mut Command) -> String {
