@@ -95,7 +95,9 @@ impl Writer {
     /// Writes what waits, then ends.
     pub(super) async fn close(&self) {
         self.queue().take();
-        self.task.wait().await;
+        if timeout(PATIENCE, self.task.wait()).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
     }
 
     fn queue(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Box<dyn Pending>>>> {

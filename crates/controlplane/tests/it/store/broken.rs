@@ -47,6 +47,31 @@ async fn a_file_that_is_no_database_is_left_alone() {
 }
 
 #[tokio::test]
+async fn nothing_is_answered_from_a_damaged_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, config) = (folder.path().join("flux.db"), config("sqlite://flux.db", folder.path()));
+    let store = open(&config).await.expect("a good store");
+    let jobs: Vec<_> = (0..100).map(|_| job()).collect();
+    for job in &jobs {
+        queue(&*store, job).await;
+    }
+    store.close().await;
+    let mut bytes = fs::read(&path).expect("it is there");
+    // All but the first page, which says that it is a database.
+    bytes[4096..].fill(0x5a);
+    fs::write(&path, bytes).expect("it can be written");
+    match open(&config).await {
+        Err(error) => assert!(matches!(&error, OpenError::Damaged { .. }), "{error}"),
+        Ok(store) => {
+            let (read, written) = (store.get(jobs[0].id).await, store.create(new(&job(), WAITS)).await);
+            assert!(matches!(&read, Err(Error::Unavailable(reason)) if reason.contains("malformed")), "{read:?}");
+            assert!(matches!(&written, Err(Error::Unavailable(_))), "{written:?}");
+            store.close().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn tables_of_a_later_version_are_left_alone() {
     let world = World::new(Kind::File).await;
     world.store.close().await;
@@ -197,9 +222,12 @@ async fn a_server_that_goes_away_and_comes_back_is_used_again() {
         } else {
             server.stop();
         }
-        assert!(is_unavailable(&*store).await);
-        assert!(matches!(store.get(accepted[0].id).await, Err(Error::Unavailable(_))));
-        assert!(matches!(store.check().await, Err(Error::Unavailable(_))));
+        // At once, since each call waits a while for a server that may only be restarting.
+        let (refused, unread, unchecked) =
+            tokio::join!(is_unavailable(&*store), store.get(accepted[0].id), store.check());
+        assert!(refused);
+        assert!(matches!(unread, Err(Error::Unavailable(_))), "{unread:?}");
+        assert!(matches!(unchecked, Err(Error::Unavailable(_))), "{unchecked:?}");
         server.restart().await;
         until("the store takes jobs", async || store.check().await.is_ok()).await;
         let job = job();
