@@ -7,8 +7,8 @@
 //! - [`change`]: conditional changes
 //! - [`list`]: pages of jobs
 //! - [`outbox`]: callbacks that are due
-//! - [`url`], [`open`]: which store the settings name, and opening it
-//! - [`sqlite`], [`postgres`]: the stores; [`row`] and [`failure`] are what they share
+//! - [`url`], [`mod@open`]: which store the settings name, and opening it
+//! - [`sqlite`], [`postgres`]: the stores; `row` and `failure` are what they share
 
 pub mod change;
 mod failure;

@@ -4,11 +4,11 @@
 //! other control planes too. Who drives a job is in its row; which control planes live is in a table of leases by the
 //! server's clock.
 //!
-//! - [`connect`]: connections and migrations
-//! - [`listen`]: what changes, as the server tells it
-//! - [`notice`]: the same on the wire
-//! - [`room`]: whether the queue is full
-//! - [`create`], [`step`], [`queue`], [`leases`], [`callbacks`], [`read`]: the statements
+//! - `connect`: connections and migrations
+//! - `listen`: what changes, as the server tells it
+//! - `notice`: the same on the wire
+//! - `room`: whether the queue is full
+//! - `create`, `step`, `queue`, `leases`, `callbacks`, `read`: the statements
 
 mod callbacks;
 mod connect;

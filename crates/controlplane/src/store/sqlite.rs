@@ -4,10 +4,10 @@
 //! callers share one sync to the disk; each is answered after the commit. Reads have connections of their own, except
 //! in memory, where they go through the writer.
 //!
-//! - [`writer`]: transactions and answers
-//! - [`pending`]: what waits for the writer
-//! - [`place`]: the file, its lock, its connections
-//! - [`create`], [`step`], [`queue`], [`callbacks`], [`read`]: the statements
+//! - `writer`: transactions and answers
+//! - `pending`: what waits for the writer
+//! - `place`: the file, its lock, its connections
+//! - `create`, `step`, `queue`, `callbacks`, `read`: the statements
 
 mod callbacks;
 mod create;
