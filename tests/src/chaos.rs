@@ -61,6 +61,9 @@ use crate::Sandbox;
 /// How long jobs and callbacks may take once nothing is struck any more.
 const DRAIN: Duration = Duration::from_mins(5);
 
+/// How long servers may take to start.
+const START: Duration = Duration::from_secs(30);
+
 /// How long servers may take to stop.
 const STOP: Duration = Duration::from_secs(40);
 
@@ -89,6 +92,9 @@ pub async fn run(options: Options) -> Arc<Tally> {
     let fleet = Arc::new(Fleet::prepare(&sandbox, options.planes, store.url().as_deref()).await);
     let mut background = JoinSet::new();
     background.spawn(Arc::clone(&fleet).supervise(Arc::clone(&tally)));
+    if !fleet.ready(fleet.servers(), START, &tally).await {
+        return tally;
+    }
     let watch = Watch::new(sandbox.work_dir(), Arc::clone(&tally));
     background.spawn(Arc::clone(&watch).run(Arc::clone(&fleet)));
     let (callbacks, callbacks_url) = Callbacks::start(Arc::clone(&tally)).await;
@@ -168,16 +174,7 @@ async fn stop(fleet: &Fleet, tally: &Tally) {
     let workers = || fleet.workers.iter().map(|worker| &worker.server);
     fleet.retire(workers(), STOP, tally).await;
     workers().for_each(server::Server::revive);
-    for worker in workers() {
-        let deadline = Instant::now() + STOP;
-        while tokio::net::TcpStream::connect(worker.address()).await.is_err() {
-            if Instant::now() >= deadline {
-                tally.violation("a worker does not start", &worker.name);
-                break;
-            }
-            sleep(server::LOOK).await;
-        }
-    }
+    fleet.ready(workers(), START, tally).await;
     fleet.retire(workers(), STOP, tally).await;
     fleet.retire([&fleet.s3].into_iter(), STOP, tally).await;
 }
