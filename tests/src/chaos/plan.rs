@@ -109,7 +109,9 @@ impl Kind {
         match self {
             Self::KillWorker | Self::StopWorker => (0, 6_000),
             Self::KillPlane | Self::StopPlane => (0, 4_000),
-            Self::PauseWorker | Self::PausePlane => (1_000, 12_000),
+            Self::PauseWorker => (1_000, 12_000),
+            // Longer than its lease, now and then: another takes its jobs over, and it must notice.
+            Self::PausePlane => (1_000, 20_000),
             Self::CutWorker | Self::FreezeWorker => (1_000, 15_000),
             Self::KillEncoder | Self::BreakWorker => (0, 0),
             Self::FillDisk => (1_000, 10_000),
