@@ -84,7 +84,7 @@ impl WorkerService for Service {
 impl Service {
     /// An attempt that is known here, with its lease renewed from what its caller has seen.
     fn renewed(&self, job_id: &str, attempt: u32, seen: u64) -> Option<Ticket> {
-        let ticket = self.desk.registry.find(job_id, attempt)?;
+        let ticket = self.desk.find(job_id, attempt)?;
         if let Some(lease) = &ticket.lease {
             lease.renew(seen);
         }

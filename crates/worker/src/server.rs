@@ -20,7 +20,7 @@ use crate::{
     lease::Terms,
     scratch::Scratch,
     shutdown,
-    task::{Desk, Registry, Workshop},
+    task::{Denied, Desk, Registry, Workshop},
     tool::confine,
     uploader::{self, Local, S3, S3Client, S3Settings, Storages, Timing},
     validator::Validator,
@@ -65,7 +65,10 @@ impl Worker {
             work_dir: config.work_dir.clone(),
         };
         let registry = Registry::new(config.max_jobs);
-        Ok(Self { desk: Desk { workshop: Arc::new(workshop), registry, terms, lifecycle }, config })
+        Ok(Self {
+            desk: Desk { workshop: Arc::new(workshop), registry, terms, denied: Denied::default(), lifecycle },
+            config,
+        })
     }
 
     /// Serves on `listener` until the worker is idle or is asked to stop.

@@ -2,6 +2,7 @@
 //!
 //! - [`order`]: a request that was checked
 //! - [`registry`]: which jobs run
+//! - [`denied`]: which attempts must not begin any more
 //! - [`reporter`]: the events that a job's caller sees
 //! - [`pipeline`]: prepare, encode, validate, publish, clean up
 
@@ -11,6 +12,7 @@ use proto::v1::JobProgress;
 use service::{feed::Feed, lifecycle::Lifecycle};
 
 use crate::{
+    clock::millis,
     encoder::Limits,
     input::Policy,
     lease::{Lease, Terms},
@@ -19,9 +21,11 @@ use crate::{
     validator::Validator,
 };
 
+pub(crate) use denied::Denied;
 pub(crate) use order::{Order, Rejection, is_job_id};
 pub(crate) use registry::{Control, Load, Refusal, Registry, Ticket};
 
+mod denied;
 mod failure;
 mod order;
 mod pipeline;
@@ -58,6 +62,8 @@ pub(crate) struct Desk {
     pub(crate) registry: Registry,
     /// What leases have in common.
     pub(crate) terms: Terms,
+    /// Attempts that somebody was told are not here.
+    pub(crate) denied: Denied,
     /// Who waits for them.
     pub(crate) lifecycle: Lifecycle,
 }
@@ -71,7 +77,12 @@ impl Desk {
         };
         let (feed, stop) = (Feed::new(), self.lifecycle.hard_token());
         let ticket = Ticket { attempt: order.attempt, lease, feed: feed.clone() };
-        let slot = self.registry.admit(&order.job_id, ticket, self.lifecycle.hard_token())?;
+        let admit = || self.registry.admit(&order.job_id, ticket, self.lifecycle.hard_token());
+        let slot = if order.attempt == 0 {
+            admit()?
+        } else {
+            self.denied.unless(&order.job_id, order.attempt, self.terms.clock.now(), admit).ok_or(Refusal::Late)??
+        };
         let control = slot.control().clone();
         let reporter = reporter::Reporter::new(order.job_id.clone(), feed.clone());
         let job = pipeline::run(Arc::clone(&self.workshop), order, slot, reporter);
@@ -84,6 +95,15 @@ impl Desk {
             }
         });
         Ok(Task { feed, control })
+    }
+
+    /// An attempt that runs here, or has ended here and is not forgotten. One that is not must not begin later: whoever
+    /// asked counts on it.
+    pub(crate) fn find(&self, job_id: &str, attempt: u32) -> Option<Ticket> {
+        let now = self.terms.clock.now();
+        // Whatever begins after that has a lease that is over.
+        let until = now.saturating_add(millis(self.terms.lasts));
+        self.denied.deny_unless(job_id, attempt, (now, until), || self.registry.find(job_id, attempt))
     }
 
     /// Forgets the result of an attempt, and what it has left for the next.
