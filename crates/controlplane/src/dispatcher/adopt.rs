@@ -84,13 +84,13 @@ async fn take_over(shared: &Arc<Shared>, record: Record) {
     "the control plane took the job over".clone_into(&mut job.message);
     job.milestones += 1;
     let fate = Fate::Driven { by: shared.ownership.plane, provisional: false };
-    if shared.write(&job, before, fate, &handle).await.is_err() {
+    let Ok(event) = shared.write(&job, before, fate, &handle).await else {
         return shared.live.leave(job.id);
-    }
+    };
     tracing::info!(job.id = %job.id, attempt = job.attempt(), worker.address = job.worker(), "job taken over");
     let lease = job.attempts.last().and_then(|attempt| attempt.worker.lease.clone());
     let fence = lease.map(|lease| Fence::taken_over(lease, Instant::now()));
     let drive = Drive::new(Arc::clone(shared), job, feed, handle, fence);
-    drive.tell();
+    drive.tell(event);
     shared.spawn(drive, Link::Lost("the control plane that drove it is gone".to_owned()));
 }

@@ -88,9 +88,8 @@ impl Shared {
         let id = job.id;
         if let Err(error) = end(&mut job, Timestamp::now()) {
             tracing::error!(job.id = %id, %error, "job had already ended");
-        } else if self.write(&job, stored, Fate::Ended, handle).await.is_ok() {
+        } else if let Ok(event) = self.write(&job, stored, Fate::Ended, handle).await {
             let feed = self.live.feed(id);
-            let event = crate::event::milestone(&job, Timestamp::now());
             feed.milestone_at(event.number, event.json.into());
             return self.ended(&job, &feed);
         }

@@ -19,7 +19,7 @@ use crate::{
     event::{self, JobFeed},
     job::{Change, Job, Status},
     metrics::Raised,
-    store::{Fate, Progress},
+    store::{Fate, Progress, StoredEvent},
     worker_client::{AttemptName, Connection, Task, Update},
 };
 
@@ -124,9 +124,9 @@ impl Drive {
                 self.job.milestones += 1;
                 let fate = Fate::Driven { by: self.shared.ownership.plane, provisional: false };
                 match self.shared.write(&self.job, before, fate, &self.handle).await {
-                    Ok(()) => {
+                    Ok(event) => {
                         tracing::debug!(job.id = %self.job.id, job.status = self.job.state.status().name(), "job moved on");
-                        self.tell();
+                        self.tell(event);
                         None
                     }
                     Err(unwritten) => Some(unwritten.into()),
@@ -139,10 +139,9 @@ impl Drive {
         }
     }
 
-    /// Tells listeners of the job's last milestone, which is written down.
-    pub(super) fn tell(&self) {
+    /// Tells listeners of a milestone that is written down.
+    pub(super) fn tell(&self, event: StoredEvent) {
         self.handle.note(&self.job);
-        let event = event::milestone(&self.job, Timestamp::now());
         self.feed.milestone_at(event.number, event.json.into());
     }
 
@@ -157,7 +156,7 @@ impl Drive {
                 attempt: self.job.attempt(),
                 owner: self.shared.ownership.plane,
                 percent: self.job.state.progress(),
-                event: crate::store::StoredEvent { number: self.job.milestones, json },
+                event: StoredEvent { number: self.job.milestones, json },
                 update,
             },
         );
@@ -194,12 +193,11 @@ impl Drive {
         }
         self.shared.unsaved().remove(&id);
         match self.shared.write(&self.job, before, fate, &self.handle).await {
-            Ok(()) => {}
+            Ok(event) => self.tell(event),
             // The worker keeps its result until it is collected: the next process hears it again.
             Err(Unwritten::Stopping) => return,
             Err(Unwritten::Superseded) => return self.shared.live.leave(id),
         }
-        self.tell();
         match next {
             Next::Again(_) => self.shared.live.leave(id),
             Next::End => self.shared.ended(&self.job, &self.feed),

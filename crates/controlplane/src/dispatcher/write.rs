@@ -9,7 +9,7 @@ use super::{Shared, live::Handle};
 use crate::{
     event,
     job::Job,
-    store::{self, Expected, Fate, Transition},
+    store::{self, Expected, Fate, StoredEvent, Transition},
     webhook,
 };
 
@@ -27,19 +27,19 @@ pub(super) enum Unwritten {
 
 impl Shared {
     /// Writes a step of a driven job down: as it is now, from what `before` says. The job's last milestone is its
-    /// event.
+    /// event, which is answered.
     pub(super) async fn write(
         &self,
         job: &Job,
         before: Expected,
         fate: Fate,
         handle: &Handle,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<StoredEvent, Unwritten> {
         let now = Timestamp::now();
-        let terminal = job.state.status().is_terminal();
-        let callback = if terminal { webhook::callback(job, now) } else { None };
-        let event = Some(event::milestone(job, now));
-        self.commit(Transition { job: job.clone(), expected: before, fate, event, callback }, handle).await
+        let event = event::milestone(job, now);
+        let (told, callback) = (Some(event.clone()), webhook::callback(job, now));
+        let transition = Transition { job: job.clone(), expected: before, fate, event: told, callback };
+        self.commit(transition, handle).await.map(|()| event)
     }
 
     /// Writes a step down that listeners are not told of.
