@@ -13,4 +13,5 @@ mod players;
 mod site;
 mod sources;
 mod storage;
+mod survive;
 mod tools;

@@ -11,12 +11,14 @@ use crate::wait::PATIENCE;
 pub struct Events {
     /// The answer whose body is read.
     pub response: Response,
+    /// The id of the last event: where another listener could go on.
+    pub last_id: String,
     buffer: String,
 }
 
 impl Events {
     pub(crate) fn new(response: Response) -> Self {
-        Self { response, buffer: String::new() }
+        Self { response, last_id: String::new(), buffer: String::new() }
     }
 
     /// The next event; `None` at the end of the stream.
@@ -29,13 +31,17 @@ impl Events {
         loop {
             if let Some(end) = self.buffer.find("\n\n") {
                 let event: String = self.buffer.drain(..end + 2).collect();
+                if let Some(id) = event.lines().find_map(|line| line.strip_prefix("id: ")) {
+                    id.clone_into(&mut self.last_id);
+                }
                 // What has no data is a heartbeat.
                 if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
                     return Some(serde_json::from_str(data).expect("an event is JSON in one line"));
                 }
                 continue;
             }
-            let chunk = self.response.chunk().await.expect("an unbroken stream")?;
+            // A control plane that is killed breaks its streams.
+            let chunk = self.response.chunk().await.ok().flatten()?;
             self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         }
     }

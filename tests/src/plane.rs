@@ -88,7 +88,14 @@ impl Plane {
 
     /// Listens to a job.
     pub async fn events(&self, id: &str) -> Events {
-        let response = self.request(Method::GET, &format!("/api/v1/jobs/{id}/stream")).send().await;
+        self.events_after(id, "").await
+    }
+
+    /// Listens to a job from where another listener was.
+    pub async fn events_after(&self, id: &str, last_event_id: &str) -> Events {
+        let request = self.request(Method::GET, &format!("/api/v1/jobs/{id}/stream"));
+        let request = if last_event_id.is_empty() { request } else { request.header("Last-Event-ID", last_event_id) };
+        let response = request.send().await;
         let response = response.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
         Events::new(response)

@@ -1,0 +1,63 @@
+//! A control plane that is killed and started again.
+
+use e2e::{Sandbox, clips, job};
+
+use super::{attempts, encoder};
+
+#[tokio::test]
+async fn an_encode_outlives_its_control_plane_and_listeners_miss_nothing() {
+    let sandbox = Sandbox::new();
+    let worker = sandbox.worker().env("FFMPEG_PATH", &sandbox.slow_ffmpeg().display()).start().await;
+    let mut plane = sandbox.plane(&[worker.address()]).start().await;
+    let id = plane.accepted(&job(&sandbox.input(&clips::short()), "480p_h264", "local", "a.mp4")).await;
+    let mut before = plane.events(&id).await;
+    let halfway = before.encoding().await;
+    let ffmpeg = encoder(&sandbox).pid;
+    plane.daemon.crash().await;
+    assert_eq!(encoder(&sandbox).pid, ffmpeg);
+    plane.daemon.restart().await;
+    let mut after = plane.events_after(&id, &before.last_id).await;
+    let next = after.next().await.expect("the stream goes on");
+    assert!(next["progress"].as_f64() >= halfway["progress"].as_f64(), "{halfway} {next}");
+    assert_ne!(next["status"], "JOB_STATUS_QUEUED", "that was told before");
+    assert_eq!(encoder(&sandbox).pid, ffmpeg, "the encode was not started again");
+    let last = after.last().await;
+    assert_eq!((last["status"].as_str(), last["attempt"].as_u64()), (Some("JOB_STATUS_COMPLETED"), Some(1)));
+    assert_eq!(attempts(&plane.job(&id).await).len(), 1);
+    assert_eq!(sandbox.outputs(), ["a.mp4"]);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_stopped_leaves_its_jobs_running() {
+    let sandbox = Sandbox::new();
+    let worker = sandbox.worker().env("FFMPEG_PATH", &sandbox.slow_ffmpeg().display()).start().await;
+    let mut plane = sandbox.plane(&[worker.address()]).start().await;
+    let id = plane.accepted(&job(&sandbox.input(&clips::short()), "480p_h264", "local", "a.mp4")).await;
+    let mut events = plane.events(&id).await;
+    events.encoding().await;
+    let ffmpeg = encoder(&sandbox).pid;
+    plane.daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(plane.daemon.exited().await.success());
+    assert_eq!(encoder(&sandbox).pid, ffmpeg);
+    plane.daemon.restart().await;
+    let last = plane.events_after(&id, &events.last_id).await.last().await;
+    assert_eq!((last["status"].as_str(), last["attempt"].as_u64()), (Some("JOB_STATUS_COMPLETED"), Some(1)));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_and_started_again_gets_its_job_back() {
+    let sandbox = Sandbox::new();
+    let mut worker = sandbox.worker().start().await;
+    let plane = sandbox.plane(&[worker.address()]).env("JOB_MAX_ATTEMPTS", "3").start().await;
+    let id = plane.accepted(&job(&sandbox.input(&clips::long()), "480p_h264", "local", "a.mp4")).await;
+    let mut events = plane.events(&id).await;
+    events.encoding().await;
+    worker.daemon.crash().await;
+    worker.daemon.restart().await;
+    let last = events.last().await;
+    assert_eq!((last["status"].as_str(), last["attempt"].as_u64()), (Some("JOB_STATUS_COMPLETED"), Some(2)));
+    let job = plane.job(&id).await;
+    let outcomes: Vec<_> = attempts(&job).iter().map(|attempt| attempt["outcome"].as_str()).collect();
+    assert_eq!(outcomes, [Some("lost"), Some("completed")]);
+    sandbox.clean().await;
+}
