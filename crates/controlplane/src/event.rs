@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use service::feed::Feed;
+use service::feed::{Feed, Position};
 use utoipa::{
     ToSchema,
     openapi::{Object, ObjectBuilder, Type},
@@ -102,6 +102,36 @@ pub fn json(job: &Job, vitals: Vitals, now: Timestamp) -> String {
     serde_json::to_string(&JobEvent::of(job, vitals, now)).expect("strings and numbers are always JSON")
 }
 
+/// Numbers of updates a per cent: an update's number tells how far the job was, which a listener that resumes brings
+/// back. The process that told it may be dead, and the store a little behind.
+const PER_CENT: f32 = 10_000.0;
+
+/// The least number of an update at this progress, 0 to 100.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a million, and not negative")]
+pub fn number_of(progress: f32) -> u32 {
+    (progress.clamp(0.0, 100.0) * PER_CENT).ceil() as u32
+}
+
+/// How far a job was at least for a listener who has seen this place.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "at most a million")]
+pub fn progress_at(seen: Position) -> f32 {
+    (seen.update as f32 / PER_CENT).min(100.0)
+}
+
+/// The event with at least this progress; `None` where it has it already.
+#[must_use]
+pub fn at_least(json: &str, progress: f32) -> Option<String> {
+    let mut event: serde_json::Value = serde_json::from_str(json).ok()?;
+    let told = event.get_mut("progress")?;
+    if told.as_f64().is_none_or(|told| told >= f64::from(progress)) {
+        return None;
+    }
+    *told = progress.into();
+    Some(event.to_string())
+}
+
 /// The event of a job's last status change, as it is written down.
 #[must_use]
 pub fn milestone(job: &Job, now: Timestamp) -> StoredEvent {
@@ -134,5 +164,22 @@ mod tests {
             after(&[processing(), failed]),
             after(&[processing(), Report::Cancelled]),
         ]);
+    }
+
+    #[test]
+    fn an_id_tells_how_far_the_job_was() {
+        for progress in [0.0, 0.1, 33.333_332, 45.2, 99.999, 100.0] {
+            let seen = Position { milestone: 2, update: number_of(progress) };
+            let floor = progress_at(seen);
+            assert!(floor >= progress - 0.000_01 && floor - progress < 0.001, "{progress} {floor}");
+        }
+        assert_eq!(progress_at(Position { milestone: 1, update: u32::MAX }), 100.0);
+    }
+
+    #[test]
+    fn an_event_behind_what_was_seen_is_raised() {
+        assert_eq!(at_least(r#"{"progress":10.0,"a":1}"#, 45.5).as_deref(), Some(r#"{"a":1,"progress":45.5}"#));
+        assert_eq!(at_least(r#"{"progress":50.0}"#, 45.5), None);
+        assert_eq!(at_least("no JSON", 45.5), None);
     }
 }

@@ -13,12 +13,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The place of an event among those of its feed, such as `3.17`: the 17th update after the third milestone.
+/// The place of an event among those of its feed, such as `3.17`: an update after the third milestone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Number of the milestone, from 1; 0 is before the first.
     pub milestone: u32,
-    /// Number of the update after it, from 1; 0 is the milestone itself.
+    /// Number of the update after it, growing but not without gaps; 0 is the milestone itself.
     pub update: u32,
 }
 
@@ -98,12 +98,17 @@ impl<T: Clone> Feed<T> {
         });
     }
 
-    /// Adds an event that the next event replaces, for listeners who have not seen it by then. Answers its number among
-    /// the updates since the last milestone.
-    pub fn update(&self, event: T) -> u32 {
+    /// Adds an event that the next event replaces, for listeners who have not seen it by then.
+    pub fn update(&self, event: T) {
+        self.update_from(0, event);
+    }
+
+    /// Adds an event that the next event replaces, under a number of at least `least`. Answers the number: it grows from
+    /// update to update since the last milestone.
+    pub fn update_from(&self, least: u32, event: T) -> u32 {
         let mut number = 0;
         self.add(|history| {
-            number = history.newest().update + 1;
+            number = least.max(history.newest().update.saturating_add(1));
             history.update = Some((number, event));
         });
         number
@@ -298,9 +303,9 @@ mod tests {
         let feed = Feed::new();
         feed.milestone("queued");
         feed.milestone("processing");
-        assert_eq!((feed.update("1 %"), feed.update("2 %")), (1, 2));
+        assert_eq!((feed.update_from(0, "1 %"), feed.update_from(9, "2 %")), (1, 9));
         let mut listener = feed.subscribe_after("2.1".parse().expect("a position"));
-        assert_eq!(listener.next_at().await, Some((Position { milestone: 2, update: 2 }, "2 %")));
+        assert_eq!(listener.next_at().await, Some((Position { milestone: 2, update: 9 }, "2 %")));
         feed.finish("completed");
         assert_eq!(listener.next_at().await.map(|(position, _)| position.to_string()), Some("3.0".to_owned()));
         assert_eq!(listener.next().await, None);

@@ -20,7 +20,7 @@ use service::{
 };
 
 use super::{Api, Error, error::ErrorBody, job_id::JobIdPath, last_event_id::LastEventId};
-use crate::event::JobEvent;
+use crate::event::{JobEvent, at_least, progress_at};
 
 /// Time between comments that keep proxies from closing a quiet stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -73,9 +73,10 @@ pub(super) async fn stream_job(
         None => None,
     };
     let listener = api.metrics.listener();
+    let floor = Floor(seen.map_or(0.0, progress_at));
     let stream = async_stream::stream! {
         let _listener = listener;
-        for await event in until_stop(first, events, api.lifecycle) {
+        for await event in until_stop(first, events, floor, api.lifecycle) {
             yield Ok(event);
         }
     };
@@ -86,11 +87,12 @@ pub(super) async fn stream_job(
 fn until_stop(
     first: Option<(Position, Arc<str>)>,
     mut events: Subscription<Arc<str>>,
+    mut floor: Floor,
     lifecycle: Lifecycle,
 ) -> impl Stream<Item = Event> {
     async_stream::stream! {
         if let Some((position, json)) = first {
-            yield event(position, &json);
+            yield floor.event(position, &json);
         }
         loop {
             tokio::select! {
@@ -98,7 +100,7 @@ fn until_stop(
                 biased;
                 next = events.next_at() => {
                     let Some((position, json)) = next else { return };
-                    yield event(position, &json);
+                    yield floor.event(position, &json);
                 }
                 () = lifecycle.stopping() => {
                     yield Event::default().retry(RETRY);
@@ -109,8 +111,18 @@ fn until_stop(
     }
 }
 
-fn event(position: Position, json: &str) -> Event {
-    Event::default().id(position.to_string()).data(json)
+/// How far the job was when the listener heard of it last. It must not be told less.
+struct Floor(f32);
+
+impl Floor {
+    fn event(&mut self, position: Position, json: &str) -> Event {
+        let raised = if self.0 > 0.0 { at_least(json, self.0) } else { None };
+        if raised.is_none() {
+            // From here on the job is ahead by itself.
+            self.0 = 0.0;
+        }
+        Event::default().id(position.to_string()).data(raised.as_deref().unwrap_or(json))
+    }
 }
 
 fn respond(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> impl IntoResponse {
@@ -136,7 +148,7 @@ mod tests {
     async fn read(feed: &Feed<Arc<str>>, seen: Position) -> String {
         let lifecycle = Lifecycle::new();
         lifecycle.stop();
-        let events = until_stop(None, feed.subscribe_after(seen), lifecycle).map(Ok);
+        let events = until_stop(None, feed.subscribe_after(seen), Floor(0.0), lifecycle).map(Ok);
         let body = respond(events).into_response().into_body();
         let body = axum::body::to_bytes(body, 1024).await.expect("a short body");
         String::from_utf8(body.to_vec()).expect("text")
