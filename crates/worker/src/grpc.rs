@@ -43,7 +43,7 @@ impl WorkerService for Service {
         let task = self.desk.start(order).map_err(refused)?;
         // Lazily: a guard that is made only to be dropped would stop the task.
         let stop = (!is_leased).then(|| StopOnDrop(task.control));
-        Ok(Response::new(Box::pin(events(task.feed, stop))))
+        Ok(Response::new(Box::pin(events(&task.feed, stop))))
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
@@ -59,7 +59,7 @@ impl WorkerService for Service {
     async fn attach_job(&self, request: Request<AttachRequest>) -> Result<Response<Self::AttachJobStream>, Status> {
         let AttachRequest { job_id, attempt, clock_ms } = request.into_inner();
         match self.renewed(&job_id, attempt, clock_ms) {
-            Some(Ticket { feed, .. }) => Ok(Response::new(Box::pin(events(feed, None)))),
+            Some(Ticket { feed, .. }) => Ok(Response::new(Box::pin(events(&feed, None)))),
             None => Err(Status::not_found("this attempt is not known here")),
         }
     }
@@ -93,7 +93,10 @@ impl Service {
 }
 
 /// The events of a task. With `stop` the task belongs to this stream and stops when the caller drops it.
-fn events(feed: Feed<JobProgress>, stop: Option<StopOnDrop>) -> impl Stream<Item = Result<JobProgress, Status>> + Send {
+fn events(
+    feed: &Feed<JobProgress>,
+    stop: Option<StopOnDrop>,
+) -> impl Stream<Item = Result<JobProgress, Status>> + Send + use<> {
     let mut events = feed.subscribe();
     async_stream::stream! {
         let _stop = stop;

@@ -75,7 +75,7 @@ impl Local {
         blocking(move || {
             let staging = local.stage_folder()?;
             let groups = stage_all(&staging, &artifact, &destination, &permit)?;
-            let receipt = destination.author.as_ref().map(|author| Receipt::of(local.staging(), author));
+            let receipt = destination.author.as_ref().map(|author| Receipt::of(&local.staging(), author));
             Placement::new(&local.root, staging.path(), &permit).place_all(&groups, receipt.as_ref())?;
             local.url(&destination.key(artifact.entry()))
         })
@@ -86,15 +86,15 @@ impl Local {
     pub(super) async fn published(&self, destination: &Destination, key: String) -> Result<Option<Url>, Error> {
         let Some(author) = destination.author.clone() else { return Ok(None) };
         let local = self.clone();
-        blocking(move || match Receipt::of(local.staging(), &author).is_for(&local.root.join(&key)) {
-            true => local.url(&key).map(Some),
-            false => Ok(None),
+        blocking(move || {
+            let is_there = Receipt::of(&local.staging(), &author).is_for(&local.root.join(&key));
+            is_there.then(|| local.url(&key)).transpose()
         })
         .await
     }
 
     pub(super) fn forget(&self, author: &Author) {
-        Receipt::of(self.staging(), author).remove_up_to_now();
+        Receipt::of(&self.staging(), author).remove_up_to_now();
     }
 
     pub(super) fn forget_old(&self) {

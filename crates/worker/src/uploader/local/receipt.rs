@@ -51,7 +51,7 @@ impl Entry {
 
 impl Receipt {
     /// The receipt of an attempt, below the storage's staging folder. The job's id was checked: it is a file name.
-    pub(super) fn of(staging: PathBuf, author: &Author) -> Self {
+    pub(super) fn of(staging: &Path, author: &Author) -> Self {
         Self { path: staging.join(format!("{PREFIX}{}", author.job_id)), attempt: author.attempt }
     }
 
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn receipt(folder: &TempDir, attempt: u32) -> Receipt {
-        Receipt::of(folder.path().to_owned(), &Author { job_id: "job".into(), attempt })
+        Receipt::of(folder.path(), &Author { job_id: "job".into(), attempt })
     }
 
     /// A storage with a receipt for a file that is staged.
