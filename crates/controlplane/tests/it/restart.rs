@@ -16,7 +16,7 @@ struct Site {
 }
 
 impl Site {
-    async fn new(worker: Stub) -> Self {
+    fn new(worker: Stub) -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), worker }
     }
 
@@ -33,7 +33,7 @@ impl Site {
 
 #[tokio::test]
 async fn an_attempt_that_runs_is_attached_again() {
-    let mut site = Site::new(Stub::with_leases(1).await).await;
+    let mut site = Site::new(Stub::with_leases(1).await);
     let mut plane = site.plane().await;
     let id = plane.accepted().await;
     let job = site.worker.job().await;
@@ -57,7 +57,7 @@ async fn an_attempt_that_runs_is_attached_again() {
 
 #[tokio::test]
 async fn a_stop_leaves_attempts_with_a_lease_alone() {
-    let mut site = Site::new(Stub::with_leases(1).await).await;
+    let mut site = Site::new(Stub::with_leases(1).await);
     let mut plane = site.plane().await;
     let id = plane.accepted().await;
     let job = site.worker.job().await;
@@ -71,7 +71,7 @@ async fn a_stop_leaves_attempts_with_a_lease_alone() {
 
 #[tokio::test]
 async fn an_attempt_that_nobody_knows_is_followed_by_another() {
-    let mut site = Site::new(Stub::with_leases(1).await).await;
+    let mut site = Site::new(Stub::with_leases(1).await);
     let mut plane = site.plane().await;
     let id = plane.accepted().await;
     let job = site.worker.job().await;
@@ -87,7 +87,7 @@ async fn an_attempt_that_nobody_knows_is_followed_by_another() {
 
 #[tokio::test]
 async fn an_attempt_on_a_worker_without_leases_ends_with_its_stream() {
-    let mut site = Site::new(Stub::with_slots(1).await).await;
+    let mut site = Site::new(Stub::with_slots(1).await);
     let mut plane = site.plane().await;
     plane.accepted().await;
     let job = site.worker.job().await;
@@ -103,7 +103,7 @@ async fn an_attempt_on_a_worker_without_leases_ends_with_its_stream() {
 
 #[tokio::test]
 async fn a_cancellation_outlives_the_process() {
-    let mut site = Site::new(Stub::with_leases(1).await).await;
+    let mut site = Site::new(Stub::with_leases(1).await);
     let mut plane = site.plane().await;
     let id = plane.accepted().await;
     let job = site.worker.job().await;
@@ -124,7 +124,7 @@ async fn a_cancellation_outlives_the_process() {
 
 #[tokio::test]
 async fn jobs_that_wait_go_on_waiting_and_finished_ones_can_be_read() {
-    let mut site = Site::new(Stub::start(Manners { slots: 1, lease: None, ..Manners::default() }).await).await;
+    let mut site = Site::new(Stub::start(Manners { slots: 1, lease: None, ..Manners::default() }).await);
     let mut plane = site.plane().await;
     let done = plane.accepted().await;
     site.worker.job().await.complete();

@@ -132,8 +132,8 @@ mod tests {
         events
     }
 
-    fn done(earlier: bool) -> Result<Done, Failure> {
-        Ok(Done { url: "file:///out.mp4".parse().expect("a URL"), earlier })
+    fn done(earlier: bool) -> Done {
+        Done { url: "file:///out.mp4".parse().expect("a URL"), earlier }
     }
 
     /// So many seconds of 100 at twice the speed.
@@ -148,7 +148,7 @@ mod tests {
         reporter.processing();
         reporter.progress(come(50.0), Some(100.0), "");
         reporter.uploading();
-        reporter.finish(&done(false), Reason::WorkerStops);
+        reporter.finish(&Ok(done(false)), Reason::WorkerStops);
         let statuses: Vec<_> = events(&feed).await.into_iter().map(|(status, percent, _)| (status, percent)).collect();
         assert_eq!(
             statuses,
@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_published_before_is_complete_and_says_so() {
         let feed = Feed::new();
-        Reporter::new("a".into(), feed.clone()).finish(&done(true), Reason::WorkerStops);
+        Reporter::new("a".into(), feed.clone()).finish(&Ok(done(true)), Reason::WorkerStops);
         let last = feed.latest().expect("an event");
         assert_eq!((last.status(), &*last.message), (JobStatus::Completed, "already published by an earlier attempt"));
     }

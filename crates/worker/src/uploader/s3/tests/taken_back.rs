@@ -39,7 +39,7 @@ async fn what_another_job_published_meanwhile_stays() {
         let publish = async {
             case.publish(&Artifact::File(theirs.clone()), "out").await.expect("publishes");
         };
-        take_back(&case, length, &case.server.storage(), publish).await;
+        Box::pin(take_back(&case, length, &case.server.storage(), publish)).await;
         assert!(std::fs::read(case.server.object("out")).ok() == std::fs::read(&theirs).ok(), "{length}");
         assert!(!deleted(&case));
     }
