@@ -179,8 +179,9 @@ impl Sandbox {
     #[must_use]
     pub fn outputs(&self) -> Vec<String> {
         let mut outputs = files(&self.output_dir());
-        // The folder where outputs are staged stays; empty, it holds nothing unfinished.
-        outputs.retain(|path| path != ".flux-staging");
+        // The folder where outputs are staged stays; empty, it holds nothing unfinished. Receipts stay until somebody has
+        // written the result down.
+        outputs.retain(|path| path != ".flux-staging" && !path.starts_with(".flux-staging/receipt-"));
         outputs
     }
 
