@@ -90,7 +90,8 @@ async fn take_over(shared: &Arc<Shared>, record: Record) {
     tracing::info!(job.id = %job.id, attempt = job.attempt(), worker.address = job.worker(), "job taken over");
     let lease = job.attempts.last().and_then(|attempt| attempt.worker.lease.clone());
     let fence = lease.map(|lease| Fence::taken_over(lease, Instant::now()));
-    let drive = Drive::new(Arc::clone(shared), job, feed, handle, fence);
+    let mut drive = Drive::new(Arc::clone(shared), job, feed, handle, fence);
+    drive.heard = true;
     drive.tell(event);
     shared.spawn(drive, Link::Lost("the control plane that drove it is gone".to_owned()));
 }

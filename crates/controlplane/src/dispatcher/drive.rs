@@ -33,6 +33,8 @@ pub(super) struct Drive {
     pub(super) fence: Option<SharedFence>,
     /// The worker did not confirm a cancellation: its lease is not renewed any more.
     pub(super) abandoned: bool,
+    /// The worker has said something of the attempt, to this process or to an earlier one.
+    pub(super) heard: bool,
     /// True once a senseless report was logged: a worker may send millions.
     warned: bool,
     _in_flight: Raised,
@@ -61,7 +63,7 @@ impl Drive {
         let in_flight = shared.metrics.job_in_flight();
         handle.note(&job);
         let fence = fence.map(SharedFence::new);
-        Self { shared, job, feed, handle, fence, abandoned: false, warned: false, _in_flight: in_flight }
+        Self { shared, job, feed, handle, fence, abandoned: false, heard: false, warned: false, _in_flight: in_flight }
     }
 
     /// Runs until the attempt has ended, or is somebody else's to drive.
@@ -99,6 +101,7 @@ impl Drive {
 
     /// Applies a word of the worker. Answers the end, when it is one.
     pub(super) async fn apply(&mut self, update: Update) -> Option<End> {
+        self.heard = true;
         let report = match update.report {
             Ok(report) => report,
             Err(number) => {

@@ -108,7 +108,7 @@ impl Drive {
         loop {
             let over = self.fence.as_ref().map_or(unleased, |fence| fence.lock().over_at());
             if Instant::now() >= over {
-                return Err(End::Attempt(Ending::Gone(reason), None));
+                return Err(self.gone(reason));
             }
             let look = async {
                 let sight = self.look(&worker).await;
@@ -129,13 +129,17 @@ impl Drive {
                     tracing::info!(job.id = %self.job.id, worker.address = worker, "attempt found again");
                     return Ok(task);
                 }
-                Sight::Gone(None) => return Err(End::Attempt(Ending::Gone(reason), None)),
+                Sight::Gone(None) => return Err(self.gone(reason)),
                 Sight::Gone(Some(why)) => {
-                    return Err(End::Attempt(Ending::Gone(format!("{reason}; {why}")), None));
+                    return Err(self.gone(format!("{reason}; {why}")));
                 }
                 Sight::Nothing => pause = (pause * 2).min(PAUSES.1),
             }
         }
+    }
+
+    fn gone(&self, reason: String) -> End {
+        End::Attempt(if self.heard { Ending::Gone(reason) } else { Ending::Unheard(reason) }, None)
     }
 
     async fn look(&self, worker: &str) -> Sight {

@@ -25,6 +25,8 @@ pub(super) enum Ending {
     Reported(Report, String),
     /// It is certain that it cannot publish any more.
     Gone(String),
+    /// The same, and no worker ever said that it had begun.
+    Unheard(String),
 }
 
 /// What follows.
@@ -58,8 +60,10 @@ pub(super) fn conclude(
             (state.apply(report, now)?, message, Next::End)
         }
         // Whoever cancelled the job got what they wanted, however it came about.
-        Ending::Reported(..) | Ending::Gone(_) if cancelled => (state.cancel(now)?, "cancelled".to_owned(), Next::End),
-        Ending::Reported(..) | Ending::Gone(_) => {
+        Ending::Reported(..) | Ending::Gone(_) | Ending::Unheard(_) if cancelled => {
+            (state.cancel(now)?, "cancelled".to_owned(), Next::End)
+        }
+        Ending::Reported(..) | Ending::Gone(_) | Ending::Unheard(_) => {
             let error = error.unwrap_or_default();
             match again(job, outcome, max_attempts) {
                 Some(pause) => (state.requeue()?, waits(job, outcome, &error), Next::Again(pause)),
@@ -87,6 +91,8 @@ fn judge(ending: &Ending) -> (Outcome, Option<String>) {
             (Outcome::Lost, Some("encoding failed: worker lost".to_owned()))
         }
         Ending::Gone(reason) => (Outcome::Lost, Some(format!("encoding failed: worker lost: {reason}"))),
+        // A worker that was about to exit, most likely: the job has not even been tried.
+        Ending::Unheard(reason) => (Outcome::HandedBack, Some(format!("encoding failed: worker lost: {reason}"))),
     }
 }
 
@@ -175,6 +181,7 @@ mod tests {
     #[case::by_the_machine(failed(Blame::Infrastructure), Status::Queued, Status::Cancelled)]
     #[case::by_nobody(failed(Blame::Nobody), Status::Queued, Status::Cancelled)]
     #[case::lost(Ending::Gone("gone".to_owned()), Status::Queued, Status::Cancelled)]
+    #[case::never_begun(Ending::Unheard("gone".to_owned()), Status::Queued, Status::Cancelled)]
     fn each_end_has_its_consequence(#[case] ending: Ending, #[case] wanted: Status, #[case] cancelled: Status) {
         for (is_cancelled, status) in [(false, wanted), (true, cancelled)] {
             let mut job = running(job());

@@ -5,8 +5,17 @@ use serde_json::Value;
 
 use crate::{
     plane::{Plane, limits, statuses, until},
-    stub::{Answers, Manners, Stub},
+    stub::{Answers, Job, Manners, Stub},
 };
+
+/// A job that its worker has begun.
+async fn begun(plane: &Plane, worker: &mut Stub) -> (String, Job) {
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    job.say(Processing, 0.0, "encoding");
+    plane.events(&id).await.until("JOB_STATUS_PROCESSING").await;
+    (id, job)
+}
 
 async fn error(plane: &Plane, id: &str) -> String {
     let events = plane.events(id).await.rest().await;
@@ -32,8 +41,8 @@ async fn a_worker_that_dies_fails_its_job() {
 async fn a_stream_that_breaks_fails_the_job() {
     let mut worker = Stub::with_slots(1).await;
     let plane = Plane::over(&[worker.address]).await;
-    let id = plane.accepted().await;
-    worker.job().await.break_off(tonic::Status::internal("disk on fire"));
+    let (id, job) = begun(&plane, &mut worker).await;
+    job.break_off(tonic::Status::internal("disk on fire"));
     assert_eq!(error(&plane, &id).await, "encoding failed: worker lost: answers Internal: disk on fire");
 }
 
@@ -41,8 +50,8 @@ async fn a_stream_that_breaks_fails_the_job() {
 async fn a_stream_that_ends_without_a_result_fails_the_job() {
     let mut worker = Stub::with_slots(1).await;
     let plane = Plane::over(&[worker.address]).await;
-    let id = plane.accepted().await;
-    worker.job().await.leave();
+    let (id, job) = begun(&plane, &mut worker).await;
+    job.leave();
     assert_eq!(error(&plane, &id).await, "encoding failed: worker lost: its stream ended without a result");
 }
 
@@ -63,8 +72,7 @@ async fn a_silent_worker_that_still_runs_the_job_is_left_in_peace() {
 async fn a_silent_worker_that_does_not_answer_is_lost() {
     let mut worker = Stub::with_slots(1).await;
     let plane = Plane::over(&[worker.address]).await;
-    let id = plane.accepted().await;
-    let job = worker.job().await;
+    let (id, job) = begun(&plane, &mut worker).await;
     worker.change(|manners| manners.answers = Answers::None);
     let question = limits().question;
     assert_eq!(error(&plane, &id).await, format!("encoding failed: worker lost: no answer within {question:?}"));
@@ -105,9 +113,19 @@ async fn a_worker_that_reports_now_and_then_keeps_its_job() {
 async fn a_worker_that_does_not_know_the_job_any_more_is_lost() {
     let mut worker = Stub::with_slots(1).await;
     let plane = Plane::over(&[worker.address]).await;
-    let id = plane.accepted().await;
-    let job = worker.job().await;
+    let (id, job) = begun(&plane, &mut worker).await;
     job.forget();
     assert_eq!(error(&plane, &id).await, "encoding failed: worker lost: it does not know the job any more");
     job.dropped().await;
+}
+
+#[tokio::test]
+async fn a_job_that_no_worker_ever_began_has_not_been_tried() {
+    let mut worker = Stub::with_slots(1).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let id = plane.accepted().await;
+    worker.job().await.leave();
+    worker.job().await.complete();
+    let events = plane.events(&id).await.rest().await;
+    assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"), "{events:?}");
 }

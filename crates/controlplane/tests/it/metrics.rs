@@ -36,8 +36,11 @@ async fn other_ends_are_counted_apart() {
     let plane = Plane::over(&[worker.address]).await;
     plane.accepted().await;
     worker.job().await.fail("encoding failed: x");
-    plane.accepted().await;
-    worker.job().await.leave();
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    job.say(Processing, 0.0, "");
+    plane.events(&id).await.until("JOB_STATUS_PROCESSING").await;
+    job.leave();
     let id = plane.accepted().await;
     let job = worker.job().await;
     plane.delete(&format!("/api/v1/jobs/{id}")).await;

@@ -147,7 +147,7 @@ impl Stub {
         let (bound, address_of) = oneshot::channel();
         let (service, address) = (Service(Arc::clone(&inner)), address.to_owned());
         runtime.spawn(async move {
-            let listener = TcpListener::bind(address).await.expect("a free port");
+            let listener = bind(&address).await;
             bound.send(listener.local_addr().expect("bound")).expect("the test waits");
             let server = Server::builder().add_service(WorkerServiceServer::new(service));
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.expect("a server");
@@ -205,6 +205,19 @@ impl Stub {
     pub(crate) fn kill(self) {
         drop(self);
     }
+}
+
+/// Binds; a stub that was killed there gives its port back a moment later.
+async fn bind(address: &str) -> TcpListener {
+    let bind = async {
+        loop {
+            if let Ok(listener) = TcpListener::bind(address).await {
+                return listener;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, bind).await.expect("a free port")
 }
 
 impl Drop for Stub {
