@@ -88,6 +88,8 @@ struct Shared {
     offered: Mutex<HashSet<JobId>>,
     /// Progress that the store does not have yet.
     unsaved: Mutex<HashMap<JobId, Progress>>,
+    /// Jobs that are watched and whose events could not be read.
+    stale: Mutex<HashSet<JobId>>,
     drives: TaskTracker,
 }
 
@@ -115,6 +117,7 @@ impl Dispatcher {
             admissions: Arc::new(Semaphore::new(limits.admissions)),
             offered: Mutex::default(),
             unsaved: Mutex::default(),
+            stale: Mutex::default(),
             drives: TaskTracker::new(),
         }))
     }
@@ -125,12 +128,15 @@ impl Dispatcher {
     /// When the store fails.
     pub async fn start(&self) -> Result<(), store::Error> {
         let changes = self.0.store.changes();
-        self.0.ownership.renew(self.0.store.as_ref()).await?;
+        if let Err(lease) = self.0.ownership.renew(self.0.store.as_ref()).await? {
+            self.0.ownership.hold(lease);
+        }
         adopt::adopt(&self.0).await?;
         let lifecycle = &self.0.lifecycle;
+        lifecycle.spawn("lease", adopt::renew(Arc::clone(&self.0)));
         lifecycle.spawn("follower", follow::run(Arc::clone(&self.0), changes));
         lifecycle.spawn("scheduler", scheduler::run(Arc::clone(&self.0)));
-        lifecycle.spawn("ownership", adopt::run(Arc::clone(&self.0)));
+        lifecycle.spawn("adoption", adopt::run(Arc::clone(&self.0)));
         lifecycle.spawn("upkeep", upkeep::run(Arc::clone(&self.0)));
         Ok(())
     }
@@ -217,6 +223,11 @@ impl Shared {
     fn offered(&self) -> MutexGuard<'_, HashSet<JobId>> {
         // No code that can panic runs under this lock.
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stale(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        // No code that can panic runs under this lock.
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsaved(&self) -> MutexGuard<'_, HashMap<JobId, Progress>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Worker;
 use crate::worker_client::Connection;
@@ -13,6 +13,9 @@ const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration:
 
 /// Pause between two questions to a worker that does not tell by itself.
 const ASK: Duration = Duration::from_secs(1);
+
+/// How long a worker that tells by itself may say nothing before it is asked.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Ends when one of `workers` has room; each may take `limit` to answer.
 pub(super) async fn wait(workers: &[Worker], limit: Duration) {
@@ -43,7 +46,8 @@ async fn has_room(worker: &Worker, limit: Duration) {
 /// True when the worker said that it has room; false when it went away, or does not tell.
 async fn told(connection: &Connection, limit: Duration) -> bool {
     let Ok(mut watch) = connection.watch(limit).await else { return false };
-    while let Ok(Some(status)) = watch.next().await {
+    // A worker that is gone without a word would be waited for without end.
+    while let Ok(Ok(Some(status))) = timeout(SILENCE, watch.next()).await {
         if status.has_room() {
             return true;
         }

@@ -1,6 +1,6 @@
 //! Takes over what another process drove, and keeps the lease on what this one drives.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -9,68 +9,120 @@ use super::{
     Shared,
     drive::{Drive, Link},
     fence::Fence,
+    live::Handle,
     ownership::RENEWAL,
 };
 use crate::{
+    event::JobFeed,
     job::JobId,
     store::{self, Expected, Fate, Record},
 };
 
-/// Renews this process's lease and looks for jobs whose process is gone, until the process stops.
-pub(super) async fn run(shared: Arc<Shared>) {
-    loop {
-        tokio::select! {
-            () = sleep(RENEWAL) => {}
-            () = shared.lifecycle.stopping() => return,
-        }
-        if let Err(error) = tend(&shared).await {
+/// Renews this process's lease until the process stops.
+pub(super) async fn renew(shared: Arc<Shared>) {
+    while rest(&shared).await {
+        if let Err(error) = renew_once(&shared).await {
             tracing::error!(%error, "cannot renew the lease on this process's jobs");
         }
     }
 }
 
-async fn tend(shared: &Arc<Shared>) -> Result<(), store::Error> {
-    if !shared.ownership.renew(shared.store.as_ref()).await? {
-        tracing::warn!("the lease on this process's jobs had lapsed: others may have taken them over");
+/// False when the process stops.
+async fn rest(shared: &Shared) -> bool {
+    tokio::select! {
+        () = sleep(RENEWAL) => true,
+        () = shared.lifecycle.stopping() => false,
     }
-    adopt(shared).await?;
-    reconcile(shared).await
+}
+
+async fn renew_once(shared: &Arc<Shared>) -> Result<(), store::Error> {
+    if let Err(lease) = shared.ownership.renew(shared.store.as_ref()).await? {
+        tracing::warn!("the lease on this process's jobs had lapsed: others may have taken them over");
+        let held = shared.store.held(shared.ownership.plane).await?;
+        give_up(shared, &held).await?;
+        shared.ownership.hold(lease);
+    }
+    Ok(())
+}
+
+/// Looks for jobs whose process is gone, until this one stops.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut idle = HashSet::new();
+    while rest(&shared).await {
+        let tended = async {
+            adopt(&shared).await?;
+            reconcile(&shared, &mut idle).await
+        };
+        if let Err(error) = tended.await {
+            tracing::error!(%error, "cannot look for jobs that nobody drives");
+        }
+    }
 }
 
 /// Takes over the attempts of dead processes.
 pub(super) async fn adopt(shared: &Arc<Shared>) -> Result<(), store::Error> {
     for record in shared.store.adopt(shared.ownership.plane).await? {
-        take_over(shared, record).await;
+        take_over(shared, record);
     }
     Ok(())
 }
 
-/// Compares what the store says this process drives with what it does: an answer of the store may have been lost.
-async fn reconcile(shared: &Arc<Shared>) -> Result<(), store::Error> {
-    // Looked at before the store is asked: what begins meanwhile is in one of the two.
-    let mut driven = shared.live.all_driven();
-    let busy = |id: JobId| shared.live.handle(id).is_some() || shared.offered().contains(&id);
+/// Compares what the store says this process drives with what it does: an answer of the store may have been lost. `idle`
+/// are the jobs that nobody drove the last time.
+async fn reconcile(shared: &Arc<Shared>, idle: &mut HashSet<JobId>) -> Result<(), store::Error> {
     let held = shared.store.held(shared.ownership.plane).await?;
-    driven.retain(|(id, _)| !held.iter().any(|record| record.job.id == *id));
-    for (id, handle) in driven {
-        // It may have ended or been given back a moment ago, then there is nobody to hear this.
-        if shared.store.get(id).await?.is_none_or(|record| record.owner != Some(shared.ownership.plane)) {
-            handle.superseded.cancel();
+    give_up(shared, &held).await?;
+    let before = std::mem::take(idle);
+    for record in held {
+        let id = record.job.id;
+        if let Some(handle) = shared.live.handle(id) {
+            if record.cancel_requested {
+                handle.cancel.cancel();
+            }
+        } else if shared.offered().contains(&id) {
+            // A request sees to it.
+        } else if !before.contains(&id) {
+            // It may have been claimed a moment ago.
+            idle.insert(id);
+        } else if let Some(record) = shared.store.get(id).await?
+            && record.owner == Some(shared.ownership.plane)
+            && shared.live.handle(id).is_none()
+        {
+            tracing::warn!(job.id = %id, "job was held by this process but not driven");
+            take_over(shared, record);
         }
     }
-    for record in held.into_iter().filter(|record| !busy(record.job.id)) {
-        let Some(record) = shared.store.get(record.job.id).await? else { continue };
-        if record.owner == Some(shared.ownership.plane) && !busy(record.job.id) {
-            tracing::warn!(job.id = %record.job.id, "job was held by this process but not driven");
-            take_over(shared, record).await;
+    Ok(())
+}
+
+/// Stops driving what belongs to others now.
+async fn give_up(shared: &Shared, held: &[Record]) -> Result<(), store::Error> {
+    for (id, handle) in shared.live.all_driven() {
+        if held.iter().any(|record| record.job.id == id) {
+            continue;
+        }
+        // It may have begun or ended a moment ago: then there is nobody to hear this.
+        let record = shared.store.get(id).await?;
+        if record.is_none_or(|record| record.owner != Some(shared.ownership.plane)) && !shared.offered().contains(&id) {
+            handle.superseded.cancel();
         }
     }
     Ok(())
 }
 
 /// Drives a job that belongs to this process now.
-async fn take_over(shared: &Arc<Shared>, record: Record) {
-    let (feed, handle) = shared.drive(record.job.id, record.cancel_requested).await;
+fn take_over(shared: &Arc<Shared>, record: Record) {
+    // At once, so that nobody else does.
+    let (feed, handle) = shared.live.drive(record.job.id);
+    if record.cancel_requested {
+        handle.cancel.cancel();
+    }
+    let taking = drive(Arc::clone(shared), record, feed, handle);
+    shared.lifecycle.spawn("take over", shared.drives.track_future(taking));
+}
+
+async fn drive(shared: Arc<Shared>, record: Record, feed: JobFeed, handle: Handle) {
+    shared.fill_for(record.job.id, &feed).await;
     let mut job = record.job;
     let before = Expected { owner: record.owner, ..shared.mine(&job) };
     let runs = job.attempts.last().is_some_and(|attempt| attempt.ended.is_none());
@@ -78,20 +130,19 @@ async fn take_over(shared: &Arc<Shared>, record: Record) {
         let fate = Fate::Waiting { due: Timestamp::now() };
         // Unwritten, it stays this process's, and is looked at again.
         let _ = shared.write_silently(&job, before, fate, &handle).await;
-        return shared.live.leave(job.id);
+        return shared.let_go(job.id, &handle).await;
     }
     // Listeners count updates from here, so that none is taken for one that they have seen.
     "the control plane took the job over".clone_into(&mut job.message);
     job.milestones += 1;
     let fate = Fate::Driven { by: shared.ownership.plane, provisional: false };
     let Ok(event) = shared.write(&job, before, fate, &handle).await else {
-        return shared.live.leave(job.id);
+        return shared.let_go(job.id, &handle).await;
     };
     tracing::info!(job.id = %job.id, attempt = job.attempt(), worker.address = job.worker(), "job taken over");
     let lease = job.attempts.last().and_then(|attempt| attempt.worker.lease.clone());
     let fence = lease.map(|lease| Fence::taken_over(lease, Instant::now()));
-    let mut drive = Drive::new(Arc::clone(shared), job, feed, handle, fence);
-    drive.heard = true;
+    let drive = Drive::new(Arc::clone(&shared), job, feed, handle, fence);
     drive.tell(event);
-    shared.spawn(drive, Link::Lost("the control plane that drove it is gone".to_owned()));
+    drive.run(Link::Lost("the control plane that drove it is gone".to_owned())).await;
 }

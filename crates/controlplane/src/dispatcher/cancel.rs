@@ -93,6 +93,6 @@ impl Shared {
             feed.milestone_at(event.number, event.json.into());
             return self.ended(&job, &feed);
         }
-        self.live.leave(id);
+        self.let_go(id, handle).await;
     }
 }

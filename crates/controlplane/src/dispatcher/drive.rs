@@ -79,7 +79,7 @@ impl Drive {
                 self.conclude(ending, task).await;
             }
             End::Left => tracing::info!(job.id = %id, "job goes on without this process"),
-            End::Superseded => self.shared.live.leave(id),
+            End::Superseded => self.shared.let_go(id, &self.handle).await,
         }
         self.shared.room.notify_one();
     }
@@ -181,7 +181,7 @@ impl Drive {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(job.id = %self.job.id, %error, "job had already ended");
-                return self.shared.live.leave(self.job.id);
+                return self.shared.let_go(self.job.id, &self.handle).await;
             }
         };
         let fate = match next {
@@ -199,10 +199,10 @@ impl Drive {
             Ok(event) => self.tell(event),
             // The worker keeps its result until it is collected: the next process hears it again.
             Err(Unwritten::Stopping) => return,
-            Err(Unwritten::Superseded) => return self.shared.live.leave(id),
+            Err(Unwritten::Superseded) => return self.shared.let_go(id, &self.handle).await,
         }
         match next {
-            Next::Again(_) => self.shared.live.leave(id),
+            Next::Again(_) => self.shared.let_go(id, &self.handle).await,
             Next::End => self.shared.ended(&self.job, &self.feed),
         }
         if let Some(task) = task {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::job::attempt::Lease;
 
-/// Renewals in the time that a lease lasts: two may be lost.
-const RENEWALS: u32 = 4;
+/// Renewals in the time that a lease lasts: a few may be lost, and little of it is gone when the last process dies.
+const RENEWALS: u32 = 6;
 
 /// What is known of an attempt's lease.
 #[derive(Debug)]

@@ -39,11 +39,16 @@ impl Shared {
         if cancelled {
             handle.cancel.cancel();
         }
-        if let Err(error) = self.fill(id, &feed).await {
+        self.fill_for(id, &feed).await;
+        (feed, handle)
+    }
+
+    /// Adds the events that the feed of a driven job lacks, if they can be read.
+    pub(super) async fn fill_for(&self, id: JobId, feed: &JobFeed) {
+        if let Err(error) = self.fill(id, feed).await {
             // Listeners lack events then, until they come back.
             tracing::warn!(job.id = %id, %error, "cannot read a job's events");
         }
-        (feed, handle)
     }
 
     /// Adds the events that the feed lacks, and closes it when the job has ended.
@@ -65,11 +70,23 @@ impl Shared {
         Ok(())
     }
 
-    async fn refresh_watched(&self, id: JobId) {
+    pub(super) async fn refresh_watched(&self, id: JobId) {
         if let Some(feed) = self.live.watched(id)
             && let Err(error) = self.refresh(id, &feed).await
         {
             tracing::warn!(job.id = %id, %error, "cannot follow a job");
+            self.stale().insert(id);
+        }
+    }
+
+    /// Ends the driving of a job that somebody else sees to from now on.
+    pub(super) async fn let_go(&self, id: JobId, handle: &Handle) {
+        self.live.leave(id, handle);
+        // What others did while this process drove it was not listened to.
+        self.refresh_watched(id).await;
+        if handle.cancel.is_cancelled() {
+            // The wish may have come when the job was on its way back into the queue.
+            self.cancel_waiting(id).await;
         }
     }
 }

@@ -64,17 +64,15 @@ async fn keep(
     loop {
         let pace = fence.lock().pace();
         if shared.ownership.holds() {
-            let clock = fence.lock().renewal();
-            match connection.renew(attempt, clock, pace.min(shared.limits.question)).await {
-                Ok(renewed) => {
-                    fence.lock().heard(renewed.clock, Instant::now());
-                    if !renewed.known {
-                        unknown.cancel();
-                        return;
+            // Twice: the first call hears the clock, and the second makes the lease last from it.
+            for _ in 0..2 {
+                let clock = fence.lock().renewal();
+                match connection.renew(attempt, clock, pace.min(shared.limits.question)).await {
+                    Ok(renewed) if renewed.known => fence.lock().heard(renewed.clock, Instant::now()),
+                    Ok(_) => return unknown.cancel(),
+                    Err(error) => {
+                        tracing::debug!(job.id = %attempt.job, error = error.chain(), "lease cannot be renewed");
                     }
-                }
-                Err(error) => {
-                    tracing::debug!(job.id = %attempt.job, error = error.chain(), "lease cannot be renewed");
                 }
             }
         }

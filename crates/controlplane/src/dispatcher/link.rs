@@ -32,6 +32,14 @@ enum Sight {
     Nothing,
 }
 
+/// Ends then; never without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Drive {
     /// Listens until the stream ends. Answers why it was lost; `Err` at the end of everything.
     pub(super) async fn listen(&mut self, mut task: Box<Task>) -> Result<String, End> {
@@ -43,12 +51,20 @@ impl Drive {
         tokio::pin!(unconfirmed);
         let mut unanswered = 0;
         loop {
+            let over = self.fence.as_ref().map(|fence| fence.lock().over_at());
             let heard = tokio::select! {
                 biased;
                 () = handle.superseded.cancelled() => return Err(End::Superseded),
                 heard = timeout(self.shared.limits.silence, task.next()) => heard,
                 () = lifecycle.stopping(), if leased => return Err(End::Left),
                 () = &mut unconfirmed => return Ok(self.abandon()),
+                // A renewal that was answered meanwhile has moved the fence.
+                () = until(over) => {
+                    if self.fence.as_ref().is_some_and(|fence| fence.lock().over_at() <= Instant::now()) {
+                        return Ok("its lease could not be renewed".to_owned());
+                    }
+                    continue;
+                }
                 // Its last word may be on the way.
                 () = unknown.cancelled(), if leased => {
                     timeout(self.shared.limits.farewell, task.next()).await.map_or(Ok(Ok(None)), Ok)

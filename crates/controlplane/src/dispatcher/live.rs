@@ -41,6 +41,10 @@ impl Handle {
         Self { cancel: CancellationToken::new(), superseded: CancellationToken::new(), latest: Arc::default() }
     }
 
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.latest, &other.latest)
+    }
+
     /// Notes how far the job is.
     pub(super) fn note(&self, job: &Job) {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
@@ -78,10 +82,11 @@ impl Live {
         (entry.feed.clone(), handle)
     }
 
-    /// Ends the driving of a job. Listeners keep its feed.
-    pub(super) fn leave(&self, id: JobId) {
+    /// Ends the driving of a job by whoever has `handle`. Listeners keep its feed.
+    pub(super) fn leave(&self, id: JobId, handle: &Handle) {
         if let Some(entry) = self.entries().get_mut(&id) {
-            entry.handle = None;
+            // The next attempt may be driven already.
+            entry.handle.take_if(|other| other.is(handle));
         }
     }
 

@@ -18,6 +18,10 @@ const LEASE: Duration = Duration::from_secs(15);
 /// Time between two renewals.
 pub(super) const RENEWAL: Duration = Duration::from_secs(4);
 
+/// A lease that is not relied on yet.
+#[derive(Debug)]
+pub(super) struct NewLease(Instant);
+
 /// The name of this process among the others, and its lease.
 #[derive(Debug)]
 pub(super) struct Ownership {
@@ -38,13 +42,22 @@ impl Ownership {
         !self.shared || Instant::now() < *self.until()
     }
 
-    /// Renews the lease. False when it had lapsed.
-    pub(super) async fn renew(&self, store: &dyn JobStore) -> Result<bool, crate::store::Error> {
+    /// Renews the lease. `Err` with the new one when the last had lapsed: it is to be [held](Self::hold) only when it is
+    /// known what was lost with the last.
+    pub(super) async fn renew(&self, store: &dyn JobStore) -> Result<Result<(), NewLease>, crate::store::Error> {
         // Counted from before the store was asked: it counts from later.
-        let asked = Instant::now();
-        let held = store.renew(self.plane, LEASE).await?;
-        *self.until() = asked + LEASE;
-        Ok(held)
+        let lease = NewLease(Instant::now() + LEASE);
+        if store.renew(self.plane, LEASE).await? {
+            self.hold(lease);
+            Ok(Ok(()))
+        } else {
+            Ok(Err(lease))
+        }
+    }
+
+    /// Relies on a lease from now on.
+    pub(super) fn hold(&self, lease: NewLease) {
+        *self.until() = lease.0;
     }
 
     fn until(&self) -> MutexGuard<'_, Instant> {

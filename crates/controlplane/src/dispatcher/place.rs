@@ -3,10 +3,10 @@
 //! The attempt is in the store before any worker hears of it: should this process die in between, the next one knows
 //! whom to ask.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Shared,
@@ -24,6 +24,9 @@ use crate::{
     store::{Expected, Fate},
     worker_client::{self, AttemptName, Connection},
 };
+
+/// How long another worker is waited for on behalf of a job from the queue.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What became of a job that was to be placed.
 pub(super) enum Placed {
@@ -75,8 +78,10 @@ impl Placement {
             }
             let submitted = tokio::select! {
                 submitted = self.submit(shared, &candidate) => submitted,
-                // Whoever comes next finds the attempt in the store.
-                () = shared.lifecycle.stopping() => return Placed::Lost,
+                // A worker without leases drops the job with the call; one with leases is waited for, which is not long.
+                () = shared.lifecycle.stopping(), if candidate.status.lease.is_none() => {
+                    return Placed::Nowhere(self.unplaced(false));
+                }
             };
             let error = match submitted {
                 Ok((fence, link)) => return self.running(shared, fence, link),
@@ -97,7 +102,12 @@ impl Placement {
                 | worker_client::Error::Failed { .. }
                 | worker_client::Error::Broken(_) => {}
             }
-            next = candidates.next().await;
+            next = if self.provisional {
+                candidates.next().await
+            } else {
+                // Other jobs wait behind this one.
+                timeout(PATIENCE, candidates.next()).await.ok().flatten()
+            };
         }
         // Waiting helps only while some worker did not say that.
         match not_set_up.pop() {

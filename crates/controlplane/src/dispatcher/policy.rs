@@ -16,7 +16,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// How many attempts may be nobody's fault: each may be the work of a passing restart, but not all of them.
-const EXCUSED: usize = 100;
+const EXCUSED: usize = 50;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]

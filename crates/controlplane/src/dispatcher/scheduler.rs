@@ -29,6 +29,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a job that no worker is set up for lets others pass, while some worker is away.
 const ASIDE: Duration = Duration::from_secs(5);
 
+/// How long a job lets others pass that a worker with room did not take.
+const REFUSED: Duration = Duration::from_millis(500);
+
 /// How long a better worker is looked for before a job returns to one that failed it.
 const BETTER: Duration = Duration::from_millis(500);
 
@@ -92,7 +95,7 @@ async fn until(due: Option<Timestamp>) {
 
 async fn round(shared: &Arc<Shared>) -> Round {
     let now = Timestamp::now();
-    match shared.store.next_due(Timestamp::UNIX_EPOCH).await {
+    match shared.store.next_due(Timestamp::MIN).await {
         Ok(Some(due)) if due <= now => {}
         Ok(due) => return Round::Empty(due),
         Err(error) => return failed(&error),
@@ -139,7 +142,7 @@ async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candi
         }
         Placed::Nowhere(unplaced) => put_back(shared, unplaced, &handle).await,
         Placed::Lost => {
-            shared.live.leave(id);
+            shared.let_go(id, &handle).await;
             Round::Again
         }
     }
@@ -167,16 +170,12 @@ async fn better(job: &Job, first: Candidate, candidates: &mut Candidates<'_>) ->
 
 /// Lets a job wait on that no worker took.
 async fn put_back(shared: &Shared, unplaced: Unplaced, handle: &Handle) -> Round {
-    let pause = if unplaced.picky { ASIDE } else { Duration::ZERO };
+    let pause = if unplaced.picky { ASIDE } else { REFUSED };
     let fate = Fate::Waiting { due: Timestamp::now() + pause };
     // Unwritten, it stays this process's until the next one takes it over.
     if shared.write_silently(&unplaced.job, unplaced.stored, fate, handle).await.is_err() {
         tracing::warn!(job.id = %unplaced.job.id, "job cannot be put back");
     }
-    shared.live.leave(unplaced.job.id);
-    if handle.cancel.is_cancelled() {
-        // The client asked while this process held the job.
-        shared.cancel_waiting(unplaced.job.id).await;
-    }
-    if unplaced.picky { Round::Again } else { Round::Full }
+    shared.let_go(unplaced.job.id, handle).await;
+    Round::Again
 }

@@ -1,9 +1,12 @@
 //! The way of a new job into the store, and from there to a worker.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+use tokio::{
+    sync::{OwnedSemaphorePermit, TryAcquireError},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -13,8 +16,11 @@ use super::{
 use crate::{
     event,
     job::{Job, JobId, JobSpec},
-    store::{self, Created, Fate, NewJob, Record},
+    store::{self, Created, Expected, Fate, NewJob, Record},
 };
+
+/// Pause between two tries to remove a job that no worker took.
+const WITHDRAWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a job was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +84,8 @@ impl Shared {
         let job = Job::new(JobId::random(), request.spec, Timestamp::now());
         let new = NewJob {
             event: event::milestone(&job, job.created_at),
-            fate: Fate::Waiting { due: job.created_at },
+            // Not by the clock: it may be set back, and other machines have other ones.
+            fate: Fate::Waiting { due: Timestamp::UNIX_EPOCH },
             idempotency_key: request.key,
             queue_limit: Some(self.rules.max_queued),
             job,
@@ -89,15 +96,22 @@ impl Shared {
                 tracing::info!(job.id = %id, job.preset = preset, "job accepted");
                 Ok(id)
             }
-            Created::Before(record) => self.before(&record),
+            Created::Before(record) => self.before(&record).await,
         }
     }
 
     /// The job of an earlier request with the same key.
-    fn before(&self, record: &Record) -> Result<JobId, SubmitError> {
+    async fn before(&self, record: &Record) -> Result<JobId, SubmitError> {
         let id = record.job.id;
-        let mine = record.owner == Some(self.ownership.plane) && !self.offered().contains(&id);
-        if record.provisional && !mine { Err(SubmitError::UnderWay) } else { Ok(id) }
+        if !record.provisional {
+            return Ok(id);
+        }
+        let offered = self.offered().contains(&id);
+        if offered || record.owner != Some(self.ownership.plane) {
+            return Err(SubmitError::UnderWay);
+        }
+        // It was placed or removed between the two looks.
+        self.store.get(id).await?.map(|_| id).ok_or(SubmitError::UnderWay)
     }
 
     /// Finds a worker first. What is written down is finished even when the client goes away.
@@ -105,7 +119,11 @@ impl Shared {
         if let Some(key) = &request.key
             && let Some(record) = self.store.by_key(key.clone()).await?
         {
-            return if record.job.spec == request.spec { self.before(&record) } else { Err(SubmitError::KeyTaken) };
+            return if record.job.spec == request.spec {
+                self.before(&record).await
+            } else {
+                Err(SubmitError::KeyTaken)
+            };
         }
         let permit = Arc::clone(&self.admissions).try_acquire_owned().map_err(|error| match error {
             TryAcquireError::NoPermits => SubmitError::Busy,
@@ -136,7 +154,7 @@ impl Shared {
         let mut job = Job::new(JobId::random(), request.spec, Timestamp::now());
         begin(&mut job, &first);
         let id = job.id;
-        let _offered = Offered::new(&self, id);
+        let offered = Offered::new(&self, id);
         let event = event::milestone(&job, job.created_at);
         let new = NewJob {
             job: job.clone(),
@@ -146,12 +164,12 @@ impl Shared {
             queue_limit: None,
         };
         if let Created::Before(record) = self.store.create(new).await? {
-            return self.before(&record);
+            return self.before(&record).await;
         }
         let (feed, handle) = self.live.drive(id);
         feed.milestone_at(event.number, event.json.into());
         let stored = self.mine(&job);
-        let placement = Placement { job, feed, handle, stored, provisional: true, written: true };
+        let placement = Placement { job, feed, handle: handle.clone(), stored, provisional: true, written: true };
         let placed = placement.offer(&self, first, &mut candidates).await;
         drop(timer);
         match placed {
@@ -160,21 +178,45 @@ impl Shared {
                 self.spawn(*drive, link);
                 Ok(id)
             }
-            Placed::Nowhere(unplaced) => Err(self.withdraw(unplaced, SubmitError::NoWorker).await),
-            Placed::Refused(unplaced, reason) => Err(self.withdraw(unplaced, SubmitError::Refused(reason)).await),
-            Placed::Lost => Err(SubmitError::Stopping),
+            Placed::Nowhere(unplaced) => {
+                self.withdraw(unplaced, offered).await;
+                Err(if self.lifecycle.is_stopping() { SubmitError::Stopping } else { SubmitError::NoWorker })
+            }
+            Placed::Refused(unplaced, reason) => {
+                self.withdraw(unplaced, offered).await;
+                Err(SubmitError::Refused(reason))
+            }
+            Placed::Lost => {
+                self.let_go(id, &handle).await;
+                Err(SubmitError::Stopping)
+            }
         }
     }
 
-    /// Removes a job that no client was told of.
-    async fn withdraw(&self, unplaced: Unplaced, error: SubmitError) -> SubmitError {
-        let id = unplaced.job.id;
-        if let Err(error) = self.store.withdraw(id, unplaced.stored).await {
-            // It stays and is tried: its client may ask for it by its key.
-            tracing::warn!(job.id = %id, %error, "job that no worker took cannot be removed");
+    /// Removes a job that no client was told of; in the background where the store is away.
+    async fn withdraw(self: &Arc<Self>, unplaced: Unplaced, offered: Offered) {
+        let Unplaced { job, stored, .. } = unplaced;
+        self.live.forget(job.id);
+        if !self.is_withdrawn(job.id, stored).await {
+            let shared = Arc::clone(self);
+            self.lifecycle.spawn("withdrawal", async move {
+                // Nobody takes it for a job that is to be driven meanwhile.
+                let _offered = offered;
+                while !shared.lifecycle.is_stopping() && !shared.is_withdrawn(job.id, stored).await {
+                    sleep(WITHDRAWAL_PAUSE).await;
+                }
+            });
         }
-        self.live.forget(id);
-        error
+    }
+
+    async fn is_withdrawn(&self, id: JobId, stored: Expected) -> bool {
+        match self.store.withdraw(id, stored).await {
+            Ok(()) | Err(store::Error::Conflict(_)) => true,
+            Err(error) => {
+                tracing::warn!(job.id = %id, %error, "job that no worker took cannot be removed");
+                false
+            }
+        }
     }
 }
 

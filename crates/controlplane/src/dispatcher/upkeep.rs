@@ -28,6 +28,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
         save(&shared).await;
         shared.live.prune();
+        let stale = std::mem::take(&mut *shared.stale());
+        for id in stale {
+            shared.refresh_watched(id).await;
+        }
         if Instant::now() >= expire_at {
             expire_at = Instant::now() + EXPIRE;
             expire(&shared).await;

@@ -66,6 +66,14 @@ impl Shared {
                 }
                 Err(error) => error,
             };
+            // Its answer may have been lost: written twice, it would be refused.
+            if self.is_written(&transition).await {
+                return Ok(());
+            }
+            if matches!(error, store::Error::Broken(_)) {
+                tracing::error!(job.id = %id, %error, "a job's status cannot be written down");
+                return Err(Unwritten::Superseded);
+            }
             tracing::error!(job.id = %id, %error, "cannot write a job's status down, trying again");
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(PAUSES.1),

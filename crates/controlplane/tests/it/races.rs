@@ -72,6 +72,8 @@ async fn another_attempt_waits_for_the_fence() {
     let plane = plane(&[&first]).await;
     let id = plane.accepted().await;
     let job = first.job().await;
+    job.say(Processing, 1.0, "encoding");
+    plane.events(&id).await.until("JOB_STATUS_PROCESSING").await;
     let renewals = first.renewals();
     until(async || first.renewals() > renewals).await;
     let start = std::time::Instant::now();
