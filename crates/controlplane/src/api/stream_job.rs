@@ -112,7 +112,7 @@ fn until_stop(
 }
 
 /// How far the job was when the listener heard of it last. It must not be told less.
-struct Floor(f32);
+struct Floor(f64);
 
 impl Floor {
     fn event(&mut self, position: Position, json: &str) -> Event {
