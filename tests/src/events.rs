@@ -13,12 +13,14 @@ pub struct Events {
     pub response: Response,
     /// The id of the last event: where another listener could go on.
     pub last_id: String,
+    /// After how many milliseconds a listener should come back, once the server has said so.
+    pub retry_ms: Option<u64>,
     buffer: String,
 }
 
 impl Events {
     pub(crate) fn new(response: Response) -> Self {
-        Self { response, last_id: String::new(), buffer: String::new() }
+        Self { response, last_id: String::new(), retry_ms: None, buffer: String::new() }
     }
 
     /// The next event; `None` at the end of the stream.
@@ -33,6 +35,9 @@ impl Events {
                 let event: String = self.buffer.drain(..end + 2).collect();
                 if let Some(id) = event.lines().find_map(|line| line.strip_prefix("id: ")) {
                     id.clone_into(&mut self.last_id);
+                }
+                if let Some(retry) = event.lines().find_map(|line| line.strip_prefix("retry: ")) {
+                    self.retry_ms = Some(retry.parse().expect("a number"));
                 }
                 // What has no data is a heartbeat.
                 if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {

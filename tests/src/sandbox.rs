@@ -168,11 +168,12 @@ impl Sandbox {
         processes.filter(|process| !DAEMONS.contains(&process.program.as_str())).collect()
     }
 
-    /// Waits until no tool runs and `WORK_DIR` is empty.
+    /// Waits until no tool runs, `WORK_DIR` is empty and no receipt is left: every result was collected.
     pub async fn clean(&self) {
         until("no tool runs", async || self.tools().is_empty()).await;
-        let work = self.work_dir();
+        let (work, output) = (self.work_dir(), self.output_dir());
         until("no work folder is left", async || files(&work).is_empty()).await;
+        until("no receipt is left", async || !files(&output).iter().any(|path| is_receipt(path))).await;
     }
 
     /// The files of `LOCAL_STORAGE_DIR`, unfinished ones too, relative and in order.
@@ -181,7 +182,7 @@ impl Sandbox {
         let mut outputs = files(&self.output_dir());
         // The folder where outputs are staged stays; empty, it holds nothing unfinished. Receipts stay until somebody has
         // written the result down.
-        outputs.retain(|path| path != ".flux-staging" && !path.starts_with(".flux-staging/receipt-"));
+        outputs.retain(|path| path != ".flux-staging" && !is_receipt(path));
         outputs
     }
 
@@ -214,6 +215,10 @@ impl Drop for Sandbox {
             std::thread::sleep(INTERVAL);
         }
     }
+}
+
+fn is_receipt(path: &str) -> bool {
+    path.starts_with(".flux-staging/receipt-")
 }
 
 /// The files and links below `root`, and its empty folders, relative and in order.

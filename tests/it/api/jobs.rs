@@ -126,16 +126,24 @@ async fn unknown_jobs_and_bad_requests_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_control_plane_that_is_stopped_ends_its_streams_and_sees_its_jobs_to_their_end() {
+async fn a_control_plane_that_is_stopped_sends_its_listeners_away_until_it_is_back() {
     let sandbox = Sandbox::new();
-    let (_worker, mut plane) = slow(&sandbox).await;
-    let id = plane.accepted(&job(&sandbox.input(&clips::talking("160x90", 3)), "480p_h264", "local", "v.mp4")).await;
+    let (worker, mut plane) = slow(&sandbox).await;
+    let id = plane.accepted(&job(&sandbox.input(&clips::talking("160x90", 6)), "480p_h264", "local", "v.mp4")).await;
     let mut events = plane.events(&id).await;
-    events.encoding().await;
+    let mut heard = events.encoding().await;
     plane.daemon.signal(Signal::SIGTERM);
-    let rest = events.rest().await;
-    assert!(statuses(&rest).iter().all(|status| *status == WHOLE[1]), "the stream ends at once: {rest:?}");
-    assert_eq!(plane.job(&id).await["status"], WHOLE[1]);
+    while let Some(event) = events.next().await {
+        assert_eq!(event["status"], WHOLE[1], "the stream ends at once");
+        heard = event;
+    }
+    assert_eq!(events.retry_ms, Some(2000), "when to come back");
     assert!(plane.daemon.exited().await.success());
+    assert_eq!(worker.status().await.current_jobs, 1, "the control plane does not wait for its jobs");
+    plane.daemon.restart().await;
+    let rest = plane.events_after(&id, &events.last_id).await.rest().await;
+    assert_eq!(statuses(&rest), WHOLE[1..], "{rest:?}");
+    assert!(rest.iter().all(|event| progress(event) >= progress(&heard)), "{heard} {rest:?}");
     assert_eq!(sandbox.outputs(), ["v.mp4"]);
+    sandbox.clean().await;
 }

@@ -1,7 +1,8 @@
 //! Jobs that are cancelled, and processes that are stopped or killed under them.
 
-use e2e::{Events, Plane, Sandbox, Worker, clips, job};
+use e2e::{Daemon, Events, Plane, Sandbox, Worker, clips, job};
 use nix::sys::signal::Signal;
+use rstest::rstest;
 use serde_json::Value;
 
 /// A worker that encodes no faster than its input plays, under a control plane, and a job of half a minute that is
@@ -29,6 +30,13 @@ fn assert_failed(last: &Value, cause: &str) {
     assert!(last["error"].as_str().is_some_and(|error| error.contains(cause)), "{last}");
 }
 
+/// Listens until the worker has given the job back because it is stopping.
+async fn handed_back(events: &mut Events) {
+    let waits = events.until("JOB_STATUS_QUEUED").await;
+    let message = waits["message"].as_str().expect("a message");
+    assert!(message.contains("was handed back") && message.ends_with("the worker is stopping"), "{waits}");
+}
+
 async fn assert_nothing_left(sandbox: &Sandbox) {
     sandbox.clean().await;
     assert_eq!(sandbox.outputs(), [""; 0]);
@@ -47,13 +55,30 @@ async fn nothing_is_left_of_a_cancelled_job() {
 }
 
 #[tokio::test]
-async fn a_job_that_does_not_end_within_the_grace_of_a_stop_fails() {
+async fn a_job_that_does_not_end_within_the_grace_of_a_stop_is_handed_on() {
     let sandbox = Sandbox::new();
-    let (mut worker, _plane, _, events) = encoding(&sandbox, &[("SHUTDOWN_GRACE", "1")]).await;
-    worker.daemon.signal(Signal::SIGTERM);
-    assert_failed(&events.last().await, "the worker is stopping");
-    assert!(worker.daemon.exited().await.success());
-    assert_nothing_left(&sandbox).await;
+    let slow = sandbox.worker().env("FFMPEG_PATH", &sandbox.slow_ffmpeg().display()).env("SHUTDOWN_GRACE", "1");
+    let mut first = slow.start().await;
+    let (second, port) = sandbox.worker().launch();
+    let plane = sandbox.plane(&[first.address(), port.address()]).start().await;
+    let id = plane.accepted(&half_a_minute(&sandbox)).await;
+    let mut events = plane.events(&id).await;
+    events.encoding().await;
+    first.daemon.signal(Signal::SIGTERM);
+    handed_back(&mut events).await;
+    assert!(first.daemon.exited().await.success());
+    sandbox.clean().await;
+    assert_eq!(sandbox.outputs(), [""; 0]);
+    let second = Daemon::start(second, port).await;
+    assert_eq!(events.last().await["status"], "JOB_STATUS_COMPLETED", "it did not count as a failure");
+    let job = plane.job(&id).await;
+    let attempts = job["attempts"].as_array().expect("attempts").iter();
+    let attempts: Vec<_> = attempts.map(|attempt| (attempt["outcome"].as_str(), attempt["worker"].as_str())).collect();
+    let workers = [first.address().to_string(), second.address().to_string()];
+    let outcomes = [Some("handed_back"), Some("completed")];
+    assert_eq!(attempts, [(outcomes[0], Some(&*workers[0])), (outcomes[1], Some(&*workers[1]))]);
+    sandbox.clean().await;
+    assert_eq!(sandbox.outputs(), ["out/video.mp4"]);
 }
 
 #[tokio::test]
@@ -83,13 +108,16 @@ async fn a_job_that_ends_within_the_grace_of_a_stop_completes() {
 #[tokio::test]
 async fn a_second_signal_ends_a_worker_at_once() {
     let sandbox = Sandbox::new();
-    let (mut worker, _plane, _, events) = encoding(&sandbox, &[("SHUTDOWN_GRACE", "1h")]).await;
+    let (mut worker, plane, id, mut events) = encoding(&sandbox, &[("SHUTDOWN_GRACE", "1h")]).await;
     worker.daemon.signal(Signal::SIGTERM);
     e2e::until("the first signal is heard", async || worker.daemon.log().contains("received SIGTERM")).await;
     worker.daemon.signal(Signal::SIGINT);
-    assert_failed(&events.last().await, "the worker is stopping");
+    handed_back(&mut events).await;
     worker.daemon.exited().await;
     assert_nothing_left(&sandbox).await;
+    // It waits for another worker, but not for ever: its client is asked.
+    plane.cancel(&id).await;
+    assert_eq!(events.last().await["status"], "JOB_STATUS_CANCELLED");
 }
 
 #[tokio::test]
@@ -98,9 +126,10 @@ async fn nothing_is_left_after_a_worker_was_killed_and_started_again() {
     let (mut worker, plane, _, events) = encoding(&sandbox, &[]).await;
     worker.daemon.crash().await;
     e2e::until("ffmpeg is gone", async || sandbox.tools().is_empty()).await;
-    assert_failed(&events.last().await, "encoding failed: worker lost: ");
     assert_eq!(sandbox.outputs(), [""; 0]);
+    // Only now is it certain that the job's worker is gone for good.
     worker.daemon.restart().await;
+    assert_failed(&events.last().await, "encoding failed: worker lost: ");
     assert_nothing_left(&sandbox).await;
     assert_eq!(worker.status().await.current_jobs, 0);
     plane.completed(&job(&sandbox.input(&clips::flash()), "480p_h264", "local", "video.mp4")).await;
@@ -119,25 +148,19 @@ async fn an_ffmpeg_that_never_writes_dies_with_its_worker() {
     e2e::until("it is gone", async || sandbox.tools().is_empty()).await;
 }
 
+#[rstest]
+#[case::killed(Signal::SIGKILL)]
+#[case::stopped(Signal::SIGTERM)]
 #[tokio::test]
-async fn a_worker_stops_the_jobs_of_a_control_plane_that_was_killed() {
+async fn a_worker_stops_the_jobs_of_a_control_plane_that_does_not_come_back(#[case] signal: Signal) {
     let sandbox = Sandbox::new();
-    let (mut worker, mut plane, ..) = encoding(&sandbox, &[("DISABLE_AUTO_SHUTDOWN", "false")]).await;
-    plane.daemon.crash().await;
+    let settings = [("DISABLE_AUTO_SHUTDOWN", "false"), ("ORPHAN_GRACE", "3")];
+    let (mut worker, mut plane, ..) = encoding(&sandbox, &settings).await;
+    plane.daemon.signal(signal);
+    let status = plane.daemon.exited().await;
+    assert_eq!(status.success(), signal == Signal::SIGTERM, "{status}");
+    assert_eq!(worker.status().await.current_jobs, 1, "it goes on for a while");
     assert!(worker.daemon.exited().await.success(), "an idle worker exits");
-    assert_nothing_left(&sandbox).await;
-}
-
-#[tokio::test]
-async fn a_control_plane_that_is_stopped_takes_its_jobs_along_after_the_grace() {
-    let sandbox = Sandbox::new();
-    let ffmpeg = sandbox.slow_ffmpeg();
-    let worker = sandbox.worker().env("FFMPEG_PATH", &ffmpeg.display()).start().await;
-    let mut plane = sandbox.plane(&[worker.address()]).env("SHUTDOWN_GRACE", "1").start().await;
-    plane.accepted(&half_a_minute(&sandbox)).await;
-    worker.running(1).await;
-    plane.daemon.signal(Signal::SIGTERM);
-    plane.daemon.exited().await;
-    worker.running(0).await;
+    assert!(worker.daemon.log().contains("reason=Lapsed"), "{}", worker.daemon.log());
     assert_nothing_left(&sandbox).await;
 }

@@ -24,6 +24,7 @@ async fn an_encode_goes_on_without_its_stream_and_can_be_listened_to_again() {
     assert_eq!((statuses(&first), statuses(&second)), (WHOLE.to_vec(), WHOLE.to_vec()));
     assert!(first[0].progress <= 0.0, "from the first event on");
     release(&worker, 1).await;
+    sandbox.clean().await;
     assert_eq!(sandbox.outputs(), ["out/video.mp4"]);
 }
 
@@ -41,6 +42,7 @@ async fn a_result_is_kept_until_it_is_released() {
     release(&worker, 1).await;
     assert!(is_unknown(&worker, 1).await && !renew(&worker, worker.status().await.clock_ms).await);
     assert!(worker.daemon.exited().await.success(), "nothing is left to wait for");
+    sandbox.clean().await;
     assert_eq!(sandbox.outputs(), ["out/video.mp4"]);
 }
 
