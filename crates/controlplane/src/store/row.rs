@@ -27,9 +27,11 @@ impl TryFrom<JobRow> for Record {
     }
 }
 
-/// Every row as a record.
-pub(super) fn records(rows: Vec<JobRow>) -> Result<Vec<Record>, Error> {
-    rows.into_iter().map(Record::try_from).collect()
+/// Every row as a record. One that cannot be read, such as one of a later version, does not keep the others away.
+pub(super) fn records(rows: Vec<JobRow>) -> Vec<Record> {
+    let records = rows.into_iter().map(Record::try_from);
+    let warn = |error: &Error| tracing::error!(%error, "a job cannot be read and is left alone");
+    records.filter_map(|record| record.inspect_err(warn).ok()).collect()
 }
 
 /// The first `limit` rows as a page; one row more says that there is another page.
@@ -37,7 +39,7 @@ pub(super) fn page(mut rows: Vec<JobRow>, limit: u32) -> Result<Page, Error> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let records = records(rows)?;
+    let records = records(rows);
     let last = records.last().filter(|_| more);
     let next = last.map(|record| Cursor { created_at: record.job.created_at, id: record.job.id });
     Ok(Page { records, next })

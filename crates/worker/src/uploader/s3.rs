@@ -62,6 +62,11 @@ impl S3 {
         let publication = Publication { s3: self, destination, journal, put: Mutex::default() };
         let groups = artifact.groups();
         for (left, group) in (0..groups.len()).rev().zip(groups) {
+            if permit.is_over() {
+                // The entry was not sent, so all of it can be taken back.
+                publication.undo(permit).await;
+                return Err(Error::Cancelled);
+            }
             if let Err(error) = publication.put_group(group, permit).await {
                 // Nobody may find a whole output here later whose parts were taken back now.
                 if left == 0 && permit.is_leased() {

@@ -42,7 +42,7 @@ pub(super) async fn adopt(pool: &PgPool, plane: PlaneId) -> Result<Vec<Record>, 
          RETURNING document, progress, cancel_requested, owner, provisional",
     );
     let rows: Vec<JobRow> = query.bind(plane.0).fetch_all(&mut *tx).await?;
-    let records = row::records(rows)?;
+    let records = row::records(rows);
     tx.commit().await?;
     Ok(records)
 }

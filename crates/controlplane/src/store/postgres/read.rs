@@ -32,7 +32,7 @@ pub(super) async fn held(pool: &PgPool, plane: PlaneId) -> Result<Vec<Record>, E
     let query =
         sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE owner = $1");
     let rows: Vec<JobRow> = query.bind(plane.0).fetch_all(pool).await?;
-    row::records(rows)
+    Ok(row::records(rows))
 }
 
 /// Reads jobs, newest first.

@@ -54,7 +54,7 @@ impl Operation for Adopt {
         if freed.rows_affected() > 0 {
             tx.changes.push(Change::Queued);
         }
-        row::records(rows)
+        Ok(row::records(rows))
     }
 }
 

@@ -56,7 +56,7 @@ impl Read for Held {
         let query =
             sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE owner = ?");
         let rows: Vec<JobRow> = query.bind(self.0.0).fetch_all(connection).await?;
-        row::records(rows)
+        Ok(row::records(rows))
     }
 }
 
