@@ -56,8 +56,8 @@ impl Ownership {
     }
 
     /// Relies on a lease from now on.
-    pub(super) fn hold(&self, lease: NewLease) {
-        *self.until() = lease.0;
+    pub(super) fn hold(&self, NewLease(until): NewLease) {
+        *self.until() = until;
     }
 
     fn until(&self) -> MutexGuard<'_, Instant> {
