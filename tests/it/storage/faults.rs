@@ -101,10 +101,10 @@ async fn the_upload_of_a_worker_that_was_killed_is_aborted_by_its_next_start() {
     let mut scene = Scene::new(&sandbox).await;
     let id = scene.uploading(&sandbox).await;
     scene.worker.daemon.crash().await;
-    assert_eq!(scene.plane.events(&id).await.last().await["status"], "JOB_STATUS_FAILED");
     scene.gate.open();
     assert_ne!(scene.server.unfinished(), [""; 0], "nobody was there to abort it");
     scene.worker.daemon.restart().await;
+    assert_eq!(scene.plane.events(&id).await.last().await["status"], "JOB_STATUS_FAILED");
     scene.assert_nothing_left(&sandbox).await;
 }
 
