@@ -35,14 +35,14 @@ pub(super) fn records(rows: Vec<JobRow>) -> Vec<Record> {
 }
 
 /// The first `limit` rows as a page; one row more says that there is another page.
-pub(super) fn page(mut rows: Vec<JobRow>, limit: u32) -> Result<Page, Error> {
+pub(super) fn page(mut rows: Vec<JobRow>, limit: u32) -> Page {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
     let records = records(rows);
     let last = records.last().filter(|_| more);
     let next = last.map(|record| Cursor { created_at: record.job.created_at, id: record.job.id });
-    Ok(Page { records, next })
+    Page { records, next }
 }
 
 /// What is written of a job.

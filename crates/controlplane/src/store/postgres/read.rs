@@ -57,7 +57,7 @@ pub(super) async fn list(pool: &PgPool, filter: Filter) -> Result<Page, Error> {
     let limit = filter.limit.max(1);
     query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(i64::from(limit) + 1);
     let rows: Vec<JobRow> = query.build_query_as().fetch_all(pool).await?;
-    row::page(rows, limit)
+    Ok(row::page(rows, limit))
 }
 
 /// Reads the events of a job.

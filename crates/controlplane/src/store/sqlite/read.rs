@@ -83,7 +83,7 @@ impl Read for Filter {
         let limit = self.limit.max(1);
         query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(i64::from(limit) + 1);
         let rows: Vec<JobRow> = query.build_query_as().fetch_all(connection).await?;
-        row::page(rows, limit)
+        Ok(row::page(rows, limit))
     }
 }
 
