@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use service::feed::{Feed, Position};
+use service::feed::Feed;
 use utoipa::{
     ToSchema,
     openapi::{Object, ObjectBuilder, Type},
@@ -109,15 +109,16 @@ const PER_CENT: f64 = 10_000.0;
 /// The least number of an update at this progress, 0 to 100.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a million, and not negative")]
-pub fn number_of(progress: f32) -> u32 {
-    (f64::from(progress.clamp(0.0, 100.0)) * PER_CENT).ceil() as u32
+pub fn number_of(progress: f64) -> u32 {
+    // What is a whole number of parts up to rounding stays one.
+    (progress.clamp(0.0, 100.0) * PER_CENT - 1e-6).ceil() as u32
 }
 
-/// How far a job was at least for a listener who has seen this place: never less than the event's JSON said. A 64-bit
+/// How far a job was at least for a listener who has seen an update of this number: never less than the event's JSON said. A 64-bit
 /// number like those in JSON, since a 32-bit one turns 4.1333 into 4.1332998.
 #[must_use]
-pub fn progress_at(seen: Position) -> f64 {
-    (f64::from(seen.update) / PER_CENT).min(100.0)
+pub fn progress_at(number: u32) -> f64 {
+    (f64::from(number) / PER_CENT).min(100.0)
 }
 
 /// The event with at least this progress; `None` where it has it already.
@@ -169,11 +170,11 @@ mod tests {
     #[test]
     fn an_id_tells_how_far_the_job_was() {
         for progress in [0.0, 0.1, 4.1333, 33.333_332, 45.2, 99.999, 100.0_f32] {
-            let seen = Position { milestone: 2, update: number_of(progress) };
-            let (told, floor) = (progress.to_string().parse::<f64>().expect("a number"), progress_at(seen));
+            let floor = progress_at(number_of(progress.into()));
+            let told: f64 = progress.to_string().parse().expect("a number");
             assert!(floor >= told && floor - told < 0.001, "{told} {floor}");
         }
-        assert!(progress_at(Position { milestone: 1, update: u32::MAX }) <= 100.0);
+        assert!(progress_at(u32::MAX) <= 100.0);
     }
 
     #[test]

@@ -19,8 +19,13 @@ use service::{
     lifecycle::Lifecycle,
 };
 
-use super::{Api, Error, error::ErrorBody, job_id::JobIdPath, last_event_id::LastEventId};
-use crate::event::{JobEvent, at_least, progress_at};
+use super::{
+    Api, Error,
+    error::ErrorBody,
+    job_id::JobIdPath,
+    last_event_id::{LastEventId, id},
+};
+use crate::event::{JobEvent, at_least};
 
 /// Time between comments that keep proxies from closing a quiet stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -62,10 +67,11 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 )]
 pub(super) async fn stream_job(
     State(api): State<Api>,
-    JobIdPath(id): JobIdPath,
+    JobIdPath(job): JobIdPath,
     LastEventId(seen): LastEventId,
 ) -> Result<Response, Error> {
-    let mut events = api.dispatcher.subscribe(id, seen.unwrap_or_default()).await?.ok_or(Error::UnknownJob)?;
+    let mut events =
+        api.dispatcher.subscribe(job, seen.unwrap_or_default().position).await?.ok_or(Error::UnknownJob)?;
     let first = match events.next_at().now_or_never() {
         // Browsers come back after the end of a stream for as long as they are answered with another one.
         Some(None) if seen.is_some() => return Ok(StatusCode::NO_CONTENT.into_response()),
@@ -73,7 +79,7 @@ pub(super) async fn stream_job(
         None => None,
     };
     let listener = api.metrics.listener();
-    let floor = Floor(seen.map_or(0.0, progress_at));
+    let floor = Floor(seen.unwrap_or_default().progress);
     let stream = async_stream::stream! {
         let _listener = listener;
         for await event in until_stop(first, events, floor, api.lifecycle) {
@@ -121,7 +127,8 @@ impl Floor {
             // From here on the job is ahead by itself.
             self.0 = 0.0;
         }
-        Event::default().id(position.to_string()).data(raised.as_deref().unwrap_or(json))
+        let raised_to = raised.is_some().then_some(self.0);
+        Event::default().id(id(position, raised_to)).data(raised.as_deref().unwrap_or(json))
     }
 }
 
@@ -171,6 +178,15 @@ mod tests {
             let text = read(&feed, Position::default()).await;
             assert_eq!(text, "id: 1.0\ndata: running\n\nid: 2.0\ndata: completed\n\n");
         }
+    }
+
+    #[test]
+    fn what_a_listener_has_seen_outlives_several_streams() {
+        let mut floor = Floor(45.2);
+        let raised = format!("{:?}", floor.event(Position { milestone: 4, update: 0 }, r#"{"progress":40.0}"#));
+        assert!(raised.contains("id: 4.0.452000") && raised.contains(r#"{\"progress\":45.2}"#), "{raised}");
+        let ahead = format!("{:?}", floor.event(Position { milestone: 4, update: 460_000 }, r#"{"progress":46.0}"#));
+        assert!(ahead.contains("id: 4.460000\\n"), "{ahead}");
     }
 
     #[tokio::test]

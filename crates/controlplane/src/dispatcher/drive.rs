@@ -151,7 +151,7 @@ impl Drive {
     fn tell_progress(&self, vitals: crate::worker_client::Vitals) {
         self.handle.note(&self.job);
         let json = event::json(&self.job, vitals, Timestamp::now());
-        let update = self.feed.update_from(event::number_of(self.job.state.progress()), json.as_str().into());
+        let update = self.feed.update_from(event::number_of(self.job.state.progress().into()), json.as_str().into());
         self.shared.unsaved().insert(
             self.job.id,
             Progress {
