@@ -2,7 +2,6 @@
 
 mod admission;
 mod api;
-mod chaos;
 mod cleanup;
 mod docs;
 mod guard;
