@@ -64,7 +64,8 @@ const INPUT_ALLOW_LOOPBACK: Setting = Setting {
 const SHUTDOWN_GRACE: Setting = Setting {
     name: "SHUTDOWN_GRACE",
     default: Some("30"),
-    help: "how long running jobs may go on after SIGTERM; seconds, or a time such as 90s or 15m",
+    help: "how long jobs are followed after SIGTERM that no other process could go on with: those on workers of an older \
+           release, and all with DATABASE_URL=memory:; seconds, or a time such as 90s or 15m",
 };
 
 /// Every variable that the control plane reads.

@@ -65,6 +65,8 @@ pub struct Rules {
     pub retention: Duration,
     /// Other control planes may use the same store.
     pub shared_store: bool,
+    /// The store outlives the process, so that another one can go on with its jobs.
+    pub durable_store: bool,
 }
 
 /// Takes jobs from request to outcome. Clones share one state.
@@ -147,7 +149,11 @@ impl Dispatcher {
     /// When there is no room for it, when a worker says that none could run it, or when it cannot be written down.
     pub async fn submit(&self, spec: JobSpec, key: Option<String>) -> Result<JobId, SubmitError> {
         let request = Request { spec: Arc::new(spec), key };
-        Arc::clone(&self.0).take_in(request).await.inspect_err(|_| self.0.metrics.job_rejected())
+        Arc::clone(&self.0).take_in(request).await.inspect_err(|error| {
+            if error.is_rejection() {
+                self.0.metrics.job_rejected();
+            }
+        })
     }
 
     /// The job as it stands; `None` when there is none.

@@ -57,6 +57,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         max_attempts: config.job_max_attempts,
         retention: config.job_retention,
         shared_store: matches!(config.database, Database::Postgres(_)),
+        durable_store: !matches!(config.database, Database::Memory),
     };
     let dispatcher =
         Dispatcher::new(balancer, Arc::clone(&store), metrics.clone(), config.limits, rules, lifecycle.clone());

@@ -212,7 +212,7 @@ fn request(attempt: AttemptName, clock: u64, spec: &JobSpec) -> v1::JobRequest {
         storage: spec.output.storage.name().to_owned(),
         path: spec.output.path.clone(),
         metadata: spec.output.metadata.clone().into_iter().collect(),
-        r#type: spec.output.kind.map(|kind| kind.name().to_owned()).unwrap_or_default(),
+        r#type: spec.output.kind.name().to_owned(),
     };
     v1::JobRequest {
         job_id: attempt.job.to_string(),

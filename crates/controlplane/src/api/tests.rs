@@ -9,7 +9,13 @@ async fn api() -> Api {
     let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new());
     let balancer = Balancer::new(Vec::new(), Duration::from_secs(1), Limits::default().stagger, metrics.clone());
     let store = Arc::new(SqliteStore::memory().await.expect("memory"));
-    let rules = Rules { max_queued: 0, max_attempts: 1, retention: Duration::from_secs(1), shared_store: false };
+    let rules = Rules {
+        max_queued: 0,
+        max_attempts: 1,
+        retention: Duration::from_secs(1),
+        shared_store: false,
+        durable_store: false,
+    };
     let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), rules, lifecycle.clone());
     Api { dispatcher, metrics, store_health: Arc::default(), api_key: None, lifecycle }
 }

@@ -56,7 +56,7 @@ impl Drive {
                 biased;
                 () = handle.superseded.cancelled() => return Err(End::Superseded),
                 heard = timeout(self.shared.limits.silence, task.next()) => heard,
-                () = lifecycle.stopping(), if leased => return Err(End::Left),
+                () = lifecycle.stopping(), if leased && self.shared.rules.durable_store => return Err(End::Left),
                 () = &mut unconfirmed => return Ok(self.abandon()),
                 // A renewal that was answered meanwhile has moved the fence.
                 () = until(over) => {
@@ -136,7 +136,7 @@ impl Drive {
             let sight = tokio::select! {
                 biased;
                 () = handle.superseded.cancelled() => return Err(End::Superseded),
-                () = lifecycle.stopping() => return Err(End::Left),
+                () = lifecycle.stopping(), if self.shared.rules.durable_store => return Err(End::Left),
                 sight = look => sight,
                 () = tokio::time::sleep_until(over) => Sight::Nothing,
             };

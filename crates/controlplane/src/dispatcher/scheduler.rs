@@ -100,6 +100,7 @@ async fn round(shared: &Arc<Shared>) -> Round {
         Ok(due) => return Round::Empty(due),
         Err(error) => return failed(&error),
     }
+    let _timer = shared.metrics.selection();
     let mut candidates = shared.balancer.candidates();
     // A worker that hangs must not hide that another one has got room.
     let candidate = tokio::select! {

@@ -63,6 +63,17 @@ impl From<store::Error> for SubmitError {
     }
 }
 
+impl SubmitError {
+    /// True for a job that could not be taken, false for a request that was wrong or came twice.
+    #[must_use]
+    pub fn is_rejection(&self) -> bool {
+        match self {
+            Self::NoWorker | Self::QueueFull | Self::Busy | Self::Stopping | Self::Refused(_) | Self::Store(_) => true,
+            Self::KeyTaken | Self::UnderWay => false,
+        }
+    }
+}
+
 /// A request for a job.
 pub(super) struct Request {
     pub(super) spec: Arc<JobSpec>,

@@ -82,9 +82,9 @@ pub struct Output {
     pub path: String,
     /// Stored with each S3 object.
     pub metadata: BTreeMap<String, String>,
-    /// The kind of output, if the client named it.
+    /// The kind of output, which is what the preset makes.
     #[serde(with = "kind_by_name")]
-    pub kind: Option<OutputType>,
+    pub kind: OutputType,
 }
 
 /// A kind of storage.
@@ -156,7 +156,8 @@ impl OutputRequest {
         at("output.metadata", metadata::check(&metadata))?;
         // The original service's clients may send an empty type.
         let given = self.r#type.filter(|given| !given.is_empty());
-        let kind = given.map(|given| check_type(&given, preset)).transpose()?;
+        // A request that leaves it out asks for the same.
+        let kind = given.map_or(Ok(preset.output_type()), |given| check_type(&given, preset))?;
         Ok(Output { storage, path, metadata, kind })
     }
 }

@@ -29,7 +29,7 @@ fn a_good_request_keeps_what_was_asked() {
     let spec = spec();
     assert_eq!(spec.input_url, "https://example.com/video.mp4");
     assert_eq!(spec.preset.name, "720p_h264");
-    assert_eq!((spec.output.storage, spec.output.kind), (Storage::S3, Some(OutputType::Single)));
+    assert_eq!((spec.output.storage, spec.output.kind), (Storage::S3, OutputType::Single));
     assert_eq!(spec.output.metadata["title"], "x");
 }
 
