@@ -174,7 +174,7 @@ impl Job<'_> {
                 }
                 Ok(())
             }
-            Ok(report) => Err(Failure::validation(&report, Blame::Job)),
+            Ok(report) => Err(Failure::validation(&report, report.blame())),
             Err(validator::Error::Cancelled) => Err(Failure::Stopped),
             Err(error) => Err(Failure::validation(&error, error.blame())),
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::failure::Blame;
+
 /// What is wrong, by the names that clients know. They do not change.
 ///
 /// The `Hls*` codes speak of playlists; a DASH manifest is reported with the same ones.
@@ -124,10 +126,40 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Code {
+    /// True where files are missing or damaged, false where they are whole and not what was promised.
+    fn is_damage(self) -> bool {
+        match self {
+            Self::FileNotFound
+            | Self::FileEmpty
+            | Self::FfprobeFailed
+            | Self::HlsPlaylistSyntaxError
+            | Self::HlsSegmentMissing
+            | Self::DecodeError => true,
+            Self::CodecMismatch
+            | Self::ResolutionMismatch
+            | Self::FrameRateMismatch
+            | Self::DurationTooShort
+            | Self::DurationTooLong
+            | Self::BitrateAbnormal
+            | Self::NoVideoStream
+            | Self::NoAudioStream
+            | Self::HlsDurationMismatch
+            | Self::AvSyncError => false,
+        }
+    }
+}
+
 impl Report {
     /// Whether it may be published: there are no errors.
     pub(crate) fn is_whole(&self) -> bool {
         self.errors().next().is_none()
+    }
+
+    /// Who can mend it. Files that are missing or damaged are the machine's doing: a full disk does not always make an
+    /// encoder fail. Files that are whole and wrong come from the source.
+    pub(crate) fn blame(&self) -> Blame {
+        if self.errors().any(|finding| finding.code.is_damage()) { Blame::Infrastructure } else { Blame::Job }
     }
 
     /// What forbids publishing.
@@ -164,6 +196,15 @@ mod tests {
         };
         assert_eq!(report.to_string(), "FILE_EMPTY: 720p: a.ts; AV_SYNC_ERROR: late");
         assert!(!report.is_whole());
+    }
+
+    #[test]
+    fn damage_is_the_machines_fault_and_the_rest_the_jobs() {
+        let report = |codes: &[Code]| Report { findings: codes.iter().map(|code| Finding::error(*code, "")).collect() };
+        assert_eq!(report(&[Code::DurationTooShort]).blame(), Blame::Job);
+        assert_eq!(report(&[Code::DurationTooShort, Code::FileEmpty]).blame(), Blame::Infrastructure);
+        let warned = Report { findings: vec![Finding::warning(Code::DecodeError, "")] };
+        assert_eq!(warned.blame(), Blame::Job);
     }
 
     #[test]
