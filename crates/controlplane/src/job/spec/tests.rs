@@ -65,5 +65,12 @@ fn a_directory_output_may_end_with_a_slash() {
     let mut request = good();
     request["preset"] = json!("hls_720p");
     request["output"] = json!({"storage": "local", "path": "hls/", "type": ""});
-    assert_eq!(parse(request).check().expect("a good prefix").output.kind, None);
+    assert_eq!(parse(request).check().expect("a good prefix").output.kind, OutputType::Hls);
+}
+
+#[test]
+fn a_type_that_is_left_out_is_the_one_that_the_preset_makes() {
+    let mut request = good();
+    request["output"].as_object_mut().expect("an object").remove("type");
+    assert_eq!(parse(request).check().expect("a good request"), spec());
 }

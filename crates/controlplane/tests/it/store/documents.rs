@@ -22,7 +22,7 @@ fn text() -> impl Strategy<Value = String> + Clone {
 }
 
 fn spec() -> impl Strategy<Value = JobSpec> {
-    let kind = option::of(select(vec![OutputType::Single, OutputType::Hls, OutputType::Dash]));
+    let kind = select(vec![OutputType::Single, OutputType::Hls, OutputType::Dash]);
     let metadata = proptest::collection::btree_map(text(), text(), 0..3);
     let storage = select(vec![Storage::S3, Storage::Local]);
     let output =
