@@ -74,7 +74,9 @@ fn step(before: Position, was: Status, now: Position, status: Status, event: &Va
 
 /// Reads `3.17`.
 fn position(id: &str) -> Option<Position> {
-    let (milestone, update) = id.split_once('.').unwrap_or((id, "0"));
+    let (milestone, rest) = id.split_once('.').unwrap_or((id, "0"));
+    // A third number tells how far the job was when that was more than the event itself says.
+    let update = rest.split_once('.').map_or(rest, |(update, _)| update);
     Some((milestone.parse().ok()?, update.parse().ok()?))
 }
 
