@@ -1,14 +1,14 @@
 //! A load of jobs against the real binaries while everything is killed, paused, cut off and filled up: no accepted job
 //! may be lost, and none may be published twice or half.
 //!
-//! Faults and jobs are functions of the seed ([`plan`], [`load`]); what the machine makes of them is not. Everything
+//! Faults and jobs are functions of the seed ([`mod@plan`], [`load`]); what the machine makes of them is not. Everything
 //! that must never be is a violation in the [`tally`].
 //!
 //! - [`fleet`], [`server`], [`disk`], [`store`] – what runs, and its supervisor
-//! - [`strike`] – the faults
+//! - [`mod@strike`] – the faults
 //! - [`client`], [`drive`], [`listener`], [`story`], [`callbacks`] – the clients, and what they are told
 //! - [`watch`] – what is published and what runs, while it happens
-//! - [`output`], [`verify`], [`leftovers`] – what must hold in the end
+//! - [`output`], [`verify`], [`mod@leftovers`] – what must hold in the end
 
 pub mod callbacks;
 pub mod client;
