@@ -82,8 +82,9 @@ impl Error {
     /// Who can mend it.
     pub(crate) fn blame(&self) -> Blame {
         match self {
-            Self::Io(_) | Self::Killed(_) | Self::DiskFull | Self::Cancelled => Blame::Infrastructure,
-            Self::Failed(_) | Self::Stalled(_) | Self::TimedOut(_) | Self::Master(_) => Blame::Job,
+            // A full disk does not always make ffmpeg fail; a playlist that it has just written and that is damaged tells.
+            Self::Io(_) | Self::Killed(_) | Self::DiskFull | Self::Master(_) | Self::Cancelled => Blame::Infrastructure,
+            Self::Failed(_) | Self::Stalled(_) | Self::TimedOut(_) => Blame::Job,
         }
     }
 }
