@@ -222,5 +222,6 @@ fn request(attempt: AttemptName, clock: u64, spec: &JobSpec) -> v1::JobRequest {
         callback_url: spec.callback_url.clone().unwrap_or_default(),
         attempt: attempt.number,
         clock_ms: clock,
+        task: None,
     }
 }

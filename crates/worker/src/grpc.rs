@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
 use proto::v1::{
-    AttachRequest, CancelRequest, CancelResponse, JobProgress, JobRequest, LeaseRequest, LeaseResponse, ReleaseRequest,
-    ReleaseResponse, StatusRequest, WorkerStatus, worker_service_server::WorkerService,
+    AttachRequest, CancelRequest, CancelResponse, JobProgress, JobRequest, LeaseRequest, LeaseResponse, PlanRequest,
+    ReleaseRequest, ReleaseResponse, StatusRequest, WorkerStatus, worker_service_server::WorkerService,
 };
 use service::feed::Feed;
 use tonic::{Request, Response, Status};
@@ -35,6 +35,7 @@ impl WorkerService for Service {
     type SubmitJobStream = Streamed<JobProgress>;
     type AttachJobStream = Streamed<JobProgress>;
     type WatchStatusStream = Streamed<WorkerStatus>;
+    type PlanJobStream = Streamed<JobProgress>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
         let order =
@@ -78,6 +79,10 @@ impl WorkerService for Service {
 
     async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
         Ok(Response::new(Box::pin(self.statuses())))
+    }
+
+    async fn plan_job(&self, _: Request<PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
+        Err(Status::unimplemented("this worker does not split jobs"))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Vitals {
 impl From<v1::JobProgress> for Update {
     fn from(progress: v1::JobProgress) -> Self {
         let report = match v1::JobStatus::try_from(progress.status) {
-            Ok(v1::JobStatus::Unspecified) | Err(_) => Err(progress.status),
+            Ok(v1::JobStatus::Unspecified | v1::JobStatus::Planned) | Err(_) => Err(progress.status),
             Ok(v1::JobStatus::Queued) => Ok(Report::Queued),
             Ok(v1::JobStatus::Processing) => Ok(Report::Processing(progress.progress)),
             Ok(v1::JobStatus::Uploading) => Ok(Report::Uploading),

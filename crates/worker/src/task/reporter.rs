@@ -99,6 +99,10 @@ impl Reporter {
             fps: None,
             speed: None,
             eta_seconds: None,
+            plan: None,
+            whole: String::new(),
+            part: None,
+            certificate: None,
         }
     }
 }

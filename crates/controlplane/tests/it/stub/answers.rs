@@ -20,6 +20,7 @@ impl Drop for Abandoned {
 impl WorkerService for Service {
     type SubmitJobStream = Events;
     type AttachJobStream = Events;
+    type PlanJobStream = Events;
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<WorkerStatus, Status>> + Send>>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
@@ -89,6 +90,10 @@ impl WorkerService for Service {
         self.0.known().remove(&job_id);
         self.0.releases.send((job_id, attempt)).expect("the test keeps the stub");
         Ok(Response::new(ReleaseResponse {}))
+    }
+
+    async fn plan_job(&self, _: Request<proto::v1::PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
+        Err(Status::unimplemented("not known here"))
     }
 
     async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
