@@ -18,13 +18,14 @@ impl Dispatcher {
     /// # Errors
     /// When the store fails.
     pub async fn subscribe(&self, id: JobId, seen: Position) -> Result<Option<Subscription<Arc<str>>>, store::Error> {
-        if self.0.store.get(id).await?.is_none() {
-            return Ok(None);
-        }
+        let Some(record) = self.0.store.get(id).await? else { return Ok(None) };
         // Held before it is filled, so that no event can slip between.
         let feed = self.0.live.feed(id);
         if self.0.live.handle(id).is_none() {
             self.0.refresh(id, &feed).await?;
+        } else if feed.newest().milestone < record.job.milestones {
+            // Whoever drives it has not come to that yet, or could not.
+            self.0.fill(id, &feed).await?;
         }
         // A place that this job never came to is another job's, or made up.
         let seen = if seen.milestone > feed.newest().milestone { Position::default() } else { seen };
@@ -129,5 +130,52 @@ async fn look_around(shared: &Shared) {
             Ok(None) => handle.superseded.cancel(),
             Err(error) => tracing::warn!(job.id = %id, %error, "cannot follow a job"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+    use jiff::Timestamp;
+    use service::lifecycle::Lifecycle;
+
+    use super::*;
+    use crate::{
+        balancer::Balancer,
+        dispatcher::Rules,
+        event,
+        job::tests::job,
+        limits::Limits,
+        metrics::Metrics,
+        store::{Database, Fate, NewJob, StoreConfig},
+    };
+
+    async fn dispatcher() -> Dispatcher {
+        let store = store::open(&StoreConfig { database: Database::Memory }).await.expect("a store");
+        let metrics = Metrics::new();
+        let balancer = Balancer::new(Vec::new(), Duration::ZERO, Duration::ZERO, metrics.clone());
+        let rules = Rules {
+            max_queued: 10,
+            max_attempts: 1,
+            retention: Duration::MAX,
+            shared_store: false,
+            durable_store: false,
+        };
+        Dispatcher::new(balancer, store, metrics, Limits::default(), rules, Lifecycle::new())
+    }
+
+    #[tokio::test]
+    async fn nothing_is_told_again_while_the_feed_of_a_driven_job_is_still_empty() {
+        let (dispatcher, job) = (dispatcher().await, job());
+        let (id, event) = (job.id, event::milestone(&job, Timestamp::UNIX_EPOCH));
+        let fate = Fate::Waiting { due: Timestamp::UNIX_EPOCH };
+        let new = NewJob { job, event, fate, idempotency_key: None, queue_limit: None };
+        dispatcher.0.store.create(new).await.expect("written down");
+        dispatcher.0.live.drive(id);
+        let seen = Position { milestone: 1, update: 0 };
+        let mut listener = dispatcher.subscribe(id, seen).await.expect("a store").expect("a job");
+        assert_eq!(listener.next_at().now_or_never(), None, "there is nothing new");
     }
 }
