@@ -50,12 +50,21 @@ enum Round {
 /// Runs until the process stops.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut changes = shared.store.changes();
-    tokio::select! {
-        () = shared.lifecycle.stopping() => {}
-        () = async { loop {
-            let round = round(&shared).await;
-            rest(&shared, &mut changes, round).await;
-        } } => {}
+    loop {
+        let found = tokio::select! {
+            biased;
+            () = shared.lifecycle.stopping() => return,
+            found = look(&shared) => found,
+        };
+        let round = match found {
+            // A stop waits for it: a worker may have the job already.
+            Ok((candidate, candidates)) => shared.drives.track_future(start(&shared, candidate, candidates)).await,
+            Err(round) => round,
+        };
+        tokio::select! {
+            () = shared.lifecycle.stopping() => return,
+            () = rest(&shared, &mut changes, round) => {}
+        }
     }
 }
 
@@ -93,21 +102,26 @@ async fn until(due: Option<Timestamp>) {
     }
 }
 
-async fn round(shared: &Arc<Shared>) -> Round {
+/// Looks for a worker with room, if a job waits.
+async fn look(shared: &Arc<Shared>) -> Result<(Candidate, Candidates<'_>), Round> {
     let now = Timestamp::now();
     match shared.store.next_due(Timestamp::MIN).await {
         Ok(Some(due)) if due <= now => {}
-        Ok(due) => return Round::Empty(due),
-        Err(error) => return failed(&error),
+        Ok(due) => return Err(Round::Empty(due)),
+        Err(error) => return Err(failed(&error)),
     }
     let _timer = shared.metrics.selection();
     let mut candidates = shared.balancer.candidates();
     // A worker that hangs must not hide that another one has got room.
     let candidate = tokio::select! {
         candidate = candidates.next() => candidate,
-        () = shared.room.notified() => return Round::Again,
+        () = shared.room.notified() => return Err(Round::Again),
     };
-    let Some(candidate) = candidate else { return Round::Full };
+    candidate.map(|candidate| (candidate, candidates)).ok_or(Round::Full)
+}
+
+/// Starts the best job on that worker.
+async fn start(shared: &Arc<Shared>, candidate: Candidate, candidates: Candidates<'_>) -> Round {
     match shared.store.claim(shared.ownership.plane, Timestamp::now()).await {
         Ok(Some(record)) => place(shared, record, candidate, candidates).await,
         // Another control plane was faster.

@@ -89,8 +89,11 @@ async fn an_attempt_that_nobody_knows_is_followed_by_another() {
 async fn an_attempt_on_a_worker_without_leases_ends_with_its_stream() {
     let mut site = Site::new(Stub::with_slots(1).await);
     let mut plane = site.plane().await;
-    plane.accepted().await;
+    let id = plane.accepted().await;
     let job = site.worker.job().await;
+    // Before its answer is heard, such an attempt has not begun.
+    job.say(Processing, 0.0, "encoding");
+    plane.events(&id).await.until("JOB_STATUS_PROCESSING").await;
     plane.lifecycle.abort();
     plane.ended().await;
     job.dropped().await;

@@ -74,3 +74,21 @@ async fn an_idle_connection_does_not_hold_the_server() {
     plane.lifecycle.stop();
     assert_eq!(plane.ended().await, Outcome::Clean);
 }
+
+#[tokio::test]
+async fn without_a_durable_store_a_stop_waits_for_jobs_with_a_lease_too() {
+    let mut worker = Stub::with_leases(1).await;
+    let mut plane = Plane::start(&[worker.address], |config| {
+        config.max_queued_jobs = 10;
+        config.shutdown_grace = Duration::from_mins(10);
+    })
+    .await;
+    let id = plane.accepted().await;
+    let job = worker.job().await;
+    plane.lifecycle.stop();
+    let (status, _) = plane.get("/health").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "it stays, to tell how the job ends");
+    job.complete();
+    assert_eq!(worker.released().await, (id, 1), "its end was written down");
+    assert_eq!(plane.ended().await, Outcome::Clean);
+}
