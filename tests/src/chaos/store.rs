@@ -1,8 +1,8 @@
 //! The server behind the store, where there is one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking, time::sleep};
 
 use crate::Postgres;
 
@@ -17,40 +17,41 @@ pub enum Kind {
 
 /// A store that can be struck.
 #[derive(Debug)]
-pub struct Store(Option<Arc<Postgres>>);
+pub struct Store {
+    server: Option<Arc<Postgres>>,
+    /// Held while it is stopped.
+    stopped: Mutex<()>,
+}
 
 impl Store {
     /// Starts what there is to start.
     pub async fn start(kind: Kind) -> Self {
-        match kind {
-            Kind::Sqlite => Self(None),
-            Kind::Postgres => Self(Some(Arc::new(Postgres::start().await))),
-        }
+        let server = match kind {
+            Kind::Sqlite => None,
+            Kind::Postgres => Some(Arc::new(Postgres::start().await)),
+        };
+        Self { server, stopped: Mutex::default() }
     }
 
     /// `DATABASE_URL` of a new database, unless it is the default.
     #[must_use]
     pub fn url(&self) -> Option<String> {
-        self.0.as_ref().map(|server| server.database())
+        self.server.as_ref().map(|server| server.database())
     }
 
     /// True where it can be stopped.
     #[must_use]
     pub fn is_server(&self) -> bool {
-        self.0.is_some()
+        self.server.is_some()
     }
 
-    /// Stops the server without warning.
-    pub async fn crash(&self) {
-        let Some(server) = self.0.clone() else { return };
+    /// Stops the server without warning, and starts it again after `lasts`. One that is stopped already is left alone.
+    pub async fn strike(&self, lasts: Duration) {
+        let (Some(server), Ok(_stopped)) = (self.server.clone(), self.stopped.try_lock()) else { return };
+        let struck = Arc::clone(&server);
         // It ends with the server; it cannot be told before.
-        let _ = spawn_blocking(move || server.crash()).await;
-    }
-
-    /// Starts it again.
-    pub async fn resume(&self) {
-        if let Some(server) = &self.0 {
-            server.restart().await;
-        }
+        let _ = spawn_blocking(move || struck.crash()).await;
+        sleep(lasts).await;
+        server.restart().await;
     }
 }

@@ -46,7 +46,7 @@ pub async fn strike(fleet: &Fleet, store: &Store, sandbox: &Sandbox, fault: Faul
             fleet.workers[target].gate.open();
         }
         Kind::FillDisk => fill_disk(fleet, fault).await,
-        Kind::StopStore => stop_store(store, fault).await,
+        Kind::StopStore => store.strike(lasts).await,
     }
 }
 
@@ -65,10 +65,4 @@ async fn fill_disk(fleet: &Fleet, fault: Fault) {
     let _ = spawn_blocking(move || full.fill()).await;
     sleep(fault.lasts).await;
     disk.free();
-}
-
-async fn stop_store(store: &Store, fault: Fault) {
-    store.crash().await;
-    sleep(fault.lasts).await;
-    store.resume().await;
 }
