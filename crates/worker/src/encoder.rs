@@ -97,12 +97,25 @@ pub(crate) async fn encode(
     tools: &Tools,
     order: &Order<'_>,
     limits: &Limits,
-    mut report: impl FnMut(Progress),
+    report: impl FnMut(Progress),
     cancel: &CancellationToken,
 ) -> Result<PathBuf, Error> {
-    argv::make_folders(order)?;
+    argv::make_folders(order.preset, order.directory)?;
     let ffmpeg =
         Invocation::new(&tools.ffmpeg, argv::build(order)).in_directory(order.directory).through(order.input.proxy);
+    let tail = supervise(&ffmpeg, order.directory, limits, report, cancel).await?;
+    broke_off(&tail, order.input)?;
+    finish(order.preset, order.directory)
+}
+
+/// Runs ffmpeg, whose progress is on its standard output, to its good end.
+async fn supervise(
+    ffmpeg: &Invocation,
+    directory: &Path,
+    limits: &Limits,
+    mut report: impl FnMut(Progress),
+    cancel: &CancellationToken,
+) -> Result<Tail, Error> {
     let mut parser = progress::Parser::default();
     let activity = Activity::default();
     let on_output = |bytes: &[u8]| {
@@ -111,19 +124,23 @@ pub(crate) async fn encode(
             report(progress);
         }
     };
-    let watchdog = Watchdog { limits, activity: &activity, directory: order.directory };
-    let (ended, tail) = run(&ffmpeg, on_output, watchdog.give_up(cancel)).await?;
+    let watchdog = Watchdog { limits, activity: &activity, directory };
+    let (ended, tail) = run(ffmpeg, on_output, watchdog.give_up(cancel)).await?;
     match ended {
-        Ended::Exited(status) if status.success() => broke_off(&tail, order.input)?,
-        Ended::Exited(status) => return Err(failure(status, &tail)),
-        Ended::Stopped(reason) => return Err(reason),
+        Ended::Exited(status) if status.success() => Ok(tail),
+        Ended::Exited(status) => Err(failure(status, &tail)),
+        Ended::Stopped(reason) => Err(reason),
     }
-    if order.preset.entry_file() == Some(master::FILE) {
-        master::rewrite(order.directory).map_err(Error::Master)?;
+}
+
+/// Completes what ffmpeg has written, and says where it is.
+fn finish(preset: &Preset, directory: &Path) -> Result<PathBuf, Error> {
+    if preset.entry_file() == Some(master::FILE) {
+        master::rewrite(directory).map_err(Error::Master)?;
     }
-    Ok(match order.preset.entry_file() {
-        None => order.directory.join(OUTPUT_FILE),
-        Some(_) => order.directory.to_owned(),
+    Ok(match preset.entry_file() {
+        None => directory.join(OUTPUT_FILE),
+        Some(_) => directory.to_owned(),
     })
 }
 

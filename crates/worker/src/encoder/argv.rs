@@ -2,9 +2,9 @@
 //!
 //! Outputs are named relative to the folder that ffmpeg runs in, so that no folder's name can be read as a pattern.
 
-use std::{ffi::OsString, fmt::Write as _, io};
+use std::{ffi::OsString, fmt::Write as _, io, path::Path};
 
-use preset::{Audio, Ceiling, Channels, Fit, Packaging, Rate, Rendition, Size};
+use preset::{Audio, Ceiling, Channels, Fit, Packaging, Preset, Rate, Rendition, Size};
 
 use super::{Order, master};
 use crate::media::{FrameRate, Media, Video};
@@ -21,10 +21,7 @@ const REPORT_PERIOD: &str = "0.25";
 /// The arguments of one encode.
 pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
     let mut args = Args::default();
-    // In development everything that ffmpeg says is logged.
-    let log_level = if tracing::enabled!(tracing::Level::DEBUG) { "level+info" } else { "error" };
-    args.add(["-nostdin", "-hide_banner", "-nostats", "-loglevel", log_level, "-y"]);
-    args.add(["-progress", "pipe:1", "-stats_period", REPORT_PERIOD]);
+    common(&mut args);
     args.0.extend_from_slice(&order.input.args);
     args.add(["-filter_complex", &filter_graph(order)]);
     let audio = order.preset.audio.zip(order.source.audio.as_ref());
@@ -36,27 +33,37 @@ pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
     // Frames keep the times that they have in the source: none is doubled or dropped to fit a constant rate.
     args.add(["-fps_mode", "vfr", "-max_muxing_queue_size", "4096"]);
     if let Some(clock) = fine_clock(order.preset.packaging, order.video) {
-        args.add(["-enc_time_base", &clock]);
+        // Of the picture only: sound has a clock of its own.
+        args.add(["-enc_time_base:v", &clock]);
     }
-    container(&mut args, order, audio.is_some());
+    container(&mut args, order.preset, audio.is_some());
     args.0
 }
 
+/// What every run has: progress on standard output, errors on standard error.
+pub(super) fn common(args: &mut Args) {
+    // In development everything that ffmpeg says is logged.
+    let log_level = if tracing::enabled!(tracing::Level::DEBUG) { "level+info" } else { "error" };
+    args.add(["-nostdin", "-hide_banner", "-nostats", "-loglevel", log_level, "-y"]);
+    args.add(["-progress", "pipe:1", "-stats_period", REPORT_PERIOD]);
+}
+
 /// Makes the folders that ffmpeg writes into.
-pub(super) fn make_folders(order: &Order<'_>) -> io::Result<()> {
-    if let Packaging::Hls { ladder: true, .. } = order.preset.packaging {
-        for rendition in order.preset.renditions {
-            std::fs::create_dir_all(order.directory.join(name(rendition)))?;
+pub(super) fn make_folders(preset: &Preset, directory: &Path) -> io::Result<()> {
+    if let Packaging::Hls { ladder: true, .. } = preset.packaging {
+        for rendition in preset.renditions {
+            std::fs::create_dir_all(directory.join(name(rendition)))?;
         }
     }
     Ok(())
 }
 
+/// Arguments that are being put together.
 #[derive(Default)]
-struct Args(Vec<OsString>);
+pub(super) struct Args(pub(super) Vec<OsString>);
 
 impl Args {
-    fn add<const N: usize>(&mut self, args: [&str; N]) {
+    pub(super) fn add<const N: usize>(&mut self, args: [&str; N]) {
         self.0.extend(args.map(OsString::from));
     }
 }
@@ -102,13 +109,20 @@ fn steady(packaging: Packaging, source: &Media, video: &Video) -> Option<FrameRa
 /// would move them by a frame and more, and ffprobe cannot tell for certain which are uneven. Even ones do not change by
 /// a bit, and what a container rounds stays invisible.
 fn fine_clock(packaging: Packaging, video: &Video) -> Option<String> {
-    let keeps_uneven = match packaging {
+    let grid = video.grid.filter(|_| keeps_uneven(packaging))?;
+    Some(format!("{}/{}", grid.denominator, grid.numerator.checked_mul(ticks(packaging, grid))?))
+}
+
+fn keeps_uneven(packaging: Packaging) -> bool {
+    match packaging {
         Packaging::Mp4 => true,
         Packaging::Hls { .. } | Packaging::Dash { .. } => false,
-    };
-    let grid = video.grid.filter(|_| keeps_uneven)?;
-    let ticks = if grid.per_second() <= MAX_COARSE_RATE { 8 } else { 1 };
-    Some(format!("{}/{}", grid.denominator, grid.numerator.checked_mul(ticks)?))
+    }
+}
+
+/// Ticks of the encoder's clock in a frame of evenly spaced ones: times are rounded to them.
+pub(super) fn ticks(packaging: Packaging, rate: FrameRate) -> u32 {
+    if keeps_uneven(packaging) && rate.per_second() <= MAX_COARSE_RATE { 8 } else { 1 }
 }
 
 /// The picture's shape, whatever its even sides make of it. Pixels are square, but for DASH, where every rendition must
@@ -143,7 +157,7 @@ fn video(args: &mut Args, order: &Order<'_>) {
 }
 
 /// DASH lists audio once beside the video; HLS muxes it into every variant.
-fn shares_audio(packaging: Packaging) -> bool {
+pub(super) fn shares_audio(packaging: Packaging) -> bool {
     match packaging {
         Packaging::Mp4 | Packaging::Dash { .. } => true,
         Packaging::Hls { .. } => false,
@@ -161,8 +175,9 @@ fn audio_tracks(args: &mut Args, settings: Audio, stream: u32, count: usize) {
     }
 }
 
-fn container(args: &mut Args, order: &Order<'_>, has_audio: bool) {
-    match order.preset.packaging {
+/// What the muxer is told, and the names of its files.
+pub(super) fn container(args: &mut Args, preset: &Preset, has_audio: bool) {
+    match preset.packaging {
         Packaging::Mp4 => args.add(["-movflags", "+faststart", "-f", "mp4", OUTPUT_FILE]),
         Packaging::Hls { segment_seconds, ladder: false } => {
             hls(args, segment_seconds);
@@ -170,7 +185,7 @@ fn container(args: &mut Args, order: &Order<'_>, has_audio: bool) {
         }
         Packaging::Hls { segment_seconds, ladder: true } => {
             hls(args, segment_seconds);
-            args.add(["-master_pl_name", master::FILE, "-var_stream_map", &variants(order, has_audio)]);
+            args.add(["-master_pl_name", master::FILE, "-var_stream_map", &variants(preset, has_audio)]);
             args.add(["-hls_segment_filename", &format!("%v/{SEGMENTS}"), &format!("%v/{PLAYLIST}")]);
         }
         Packaging::Dash { segment_seconds } => {
@@ -187,12 +202,12 @@ fn hls(args: &mut Args, segment_seconds: u32) {
     args.add(["-hls_segment_type", "mpegts", "-hls_flags", "independent_segments"]);
 }
 
-fn variants(order: &Order<'_>, has_audio: bool) -> String {
+fn variants(preset: &Preset, has_audio: bool) -> String {
     let variant = |(number, rendition)| {
         let audio = if has_audio { format!(",a:{number}") } else { String::new() };
         format!("v:{number}{audio},name:{}", name(rendition))
     };
-    order.preset.renditions.iter().enumerate().map(variant).collect::<Vec<_>>().join(" ")
+    preset.renditions.iter().enumerate().map(variant).collect::<Vec<_>>().join(" ")
 }
 
 /// A rendition's folder, such as `720p`.
@@ -205,8 +220,6 @@ fn name(rendition: &Rendition) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use preset::ALL;
     use rstest::rstest;
 
@@ -219,7 +232,7 @@ mod tests {
         Media { video: Some(video), audio: with_audio.then_some(audio), has_even_frames: true, ..Media::default() }
     }
 
-    fn line(preset: &preset::Preset, audio: bool) -> String {
+    fn line(preset: &Preset, audio: bool) -> String {
         let source = media(audio);
         let input = Input { args: vec!["-i".into(), "INPUT".into()], proxy: None };
         let video = source.video.as_ref().expect("has video");
