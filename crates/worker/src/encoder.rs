@@ -1,6 +1,7 @@
 //! Runs one encode: ffmpeg's arguments, its progress, and every way in which it can fail.
 
 use std::{
+    ffi::OsString,
     io,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -22,6 +23,7 @@ pub(crate) use argv::OUTPUT_FILE;
 pub(crate) use progress::Progress;
 
 mod argv;
+pub(crate) mod join;
 mod master;
 mod progress;
 
@@ -131,6 +133,25 @@ async fn supervise(
         Ended::Exited(status) => Err(failure(status, &tail)),
         Ended::Stopped(reason) => Err(reason),
     }
+}
+
+/// Runs ffmpeg over the worker's own files: no network, and the limits of an encode. `args` are those behind the ones
+/// that every run has.
+///
+/// # Errors
+/// Why it did not end well.
+pub(crate) async fn run_tool(
+    tools: &Tools,
+    args: Vec<OsString>,
+    directory: &Path,
+    limits: &Limits,
+    cancel: &CancellationToken,
+) -> Result<Tail, Error> {
+    let mut all = argv::Args::default();
+    argv::common(&mut all);
+    all.0.extend(args);
+    let ffmpeg = Invocation::new(&tools.ffmpeg, all.0).in_directory(directory);
+    supervise(&ffmpeg, directory, limits, |_| (), cancel).await
 }
 
 /// Completes what ffmpeg has written, and says where it is.

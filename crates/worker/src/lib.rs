@@ -16,6 +16,7 @@ mod identity;
 mod lease;
 mod media;
 mod permit;
+mod proof;
 mod scratch;
 mod server;
 mod shutdown;

@@ -32,7 +32,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod timeline;
-mod uri;
+pub(crate) mod uri;
 
 /// How many renditions are looked at side by side. Each takes two processes.
 const AT_ONCE: usize = 2;

@@ -9,7 +9,7 @@ pub(super) fn local(uri: &str) -> Option<PathBuf> {
 }
 
 /// `file:` and the path: what follows is never read as an option or another protocol.
-pub(super) fn file(path: &Path) -> std::ffi::OsString {
+pub(crate) fn file(path: &Path) -> std::ffi::OsString {
     let mut url = std::ffi::OsString::from("file:");
     url.push(path);
     url

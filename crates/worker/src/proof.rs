@@ -1,0 +1,175 @@
+//! Proves the output of a split job, picture by picture and packet by packet.
+//!
+//! With each part goes a list of *marks*: time, length and hash of every coded picture, in a form that does not depend on
+//! the container (without what containers add or leave out: parameter sets, delimiters, supplemental information). The
+//! joined output is read back, and its list must be that of the chunks one after the other: nothing missing, nothing
+//! twice, nothing in another order, each picture at the time of its number, to half a tick of the output's clock; and
+//! the sound beside it where it belongs.
+//!
+//! Lists are written to the disk by ffmpeg and read line by line: neither side is ever in memory.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    encoder::{self, Limits, run_tool},
+    failure::Blame,
+    permit::Permit,
+    tool::Tools,
+    validator::uri,
+};
+
+use marks::Marks;
+use time::Time;
+
+pub(crate) use output::{Parts, Proved, Track, prove};
+
+mod expected;
+mod follow;
+mod marks;
+mod output;
+#[cfg(test)]
+mod tests;
+mod time;
+
+/// Samples in a packet of AAC-LC.
+pub(crate) const SAMPLES_PER_PACKET: u64 = 1024;
+
+/// What a list of marks is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The pictures of a part.
+    Video,
+    /// The packets of a part's sound.
+    Audio,
+    /// All of an output's file. In transport streams, packets of sound have headers of their own.
+    Output {
+        /// Whether it is a transport stream.
+        transport_stream: bool,
+    },
+}
+
+/// Why an output is not proved.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The parts do not make what they should: encode the whole.
+    #[error("split: {0}")]
+    Split(String),
+    /// ffmpeg could not read it.
+    #[error("split: {name}: cannot be read back: {error}")]
+    Unreadable {
+        /// Which file.
+        name: String,
+        /// What it said.
+        error: encoder::Error,
+    },
+    /// ffmpeg could not do its work.
+    #[error("{0}")]
+    Tool(encoder::Error),
+    /// A list of marks cannot be read.
+    #[error("marks of {name}: {error}")]
+    Marks {
+        /// Of which part.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The blocking part died.
+    #[error("the proof crashed")]
+    Crashed,
+    /// The caller gave up.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// Who can mend it. Where the job is to blame, it can still be encoded whole.
+    pub(crate) fn blame(&self) -> Blame {
+        match self {
+            Self::Split(_) | Self::Unreadable { .. } => Blame::Job,
+            Self::Tool(_) | Self::Marks { .. } | Self::Crashed | Self::Cancelled => Blame::Infrastructure,
+        }
+    }
+
+    fn split(text: impl Into<String>) -> Self {
+        Self::Split(text.into())
+    }
+
+    fn marks(name: String, error: io::Error) -> Self {
+        Self::Marks { name, error }
+    }
+}
+
+/// Writes the marks of `file` to `out`. Both are the worker's own.
+///
+/// # Errors
+/// Why there is no list.
+pub(crate) async fn marks(
+    tools: &Tools,
+    file: &Path,
+    kind: Kind,
+    out: &Path,
+    limits: &Limits,
+    permit: &Permit,
+) -> Result<(), Error> {
+    let directory = out.parent().unwrap_or(Path::new("."));
+    run_tool(tools, arguments(file, kind, out), directory, limits, permit.token()).await.map(drop).map_err(|error| {
+        match error {
+            encoder::Error::Cancelled => Error::Cancelled,
+            encoder::Error::Failed(_) => {
+                Error::Unreadable { name: file.file_name().unwrap_or_default().display().to_string(), error }
+            }
+            error => Error::Tool(error),
+        }
+    })
+}
+
+/// Annex B, whatever the container has, without SEI, SPS, PPS and delimiters.
+const CANONICAL_VIDEO: &str = "h264_mp4toannexb,filter_units=remove_types=6-9";
+
+fn arguments(file: &Path, kind: Kind, out: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = ["-copyts", "-protocol_whitelist", "file", "-i"].map(Into::into).into();
+    args.push(uri::file(file));
+    let rest: &[&str] = match kind {
+        Kind::Video => &["-map", "0:v:0", "-c", "copy", "-bsf:v", CANONICAL_VIDEO],
+        Kind::Audio => &["-map", "0:a:0", "-c", "copy"],
+        Kind::Output { transport_stream: false } => {
+            &["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", CANONICAL_VIDEO]
+        }
+        Kind::Output { transport_stream: true } => {
+            &["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", CANONICAL_VIDEO, "-bsf:a", "aac_adtstoasc"]
+        }
+    };
+    args.extend(rest.iter().map(OsString::from));
+    args.extend(["-fflags", "+bitexact", "-f", "framehash", "-hash", "md5"].map(Into::into));
+    args.push(uri::file(out));
+    args
+}
+
+/// Opens a list.
+fn open(path: &Path, name: impl Fn() -> String) -> Result<Marks<BufReader<File>>, Error> {
+    File::open(path).and_then(|file| Marks::open(BufReader::new(file))).map_err(|error| Error::marks(name(), error))
+}
+
+/// The list of a file of the output.
+fn list_of(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("track-{number}.marks"))
+}
+
+/// Samples a second of a list of a sound's marks.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn sample_rate(list: &Path) -> Result<u32, Error> {
+    let marks = open(list, || "audio".to_owned())?;
+    Ok(marks.find("audio").and_then(|number| marks.stream(number)).map_or(0, |stream| stream.sample_rate))
+}
+
+/// A moment of an output.
+fn moment((numerator, denominator): (i128, i128)) -> Time {
+    Time::new(numerator, denominator)
+}

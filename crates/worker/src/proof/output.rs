@@ -1,0 +1,221 @@
+//! Compares a joined output with the marks of its parts.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use preset::Packaging;
+use proto::v1::Plan;
+
+use super::{
+    Error, Kind, SAMPLES_PER_PACKET,
+    expected::{Packets, Pictures, Range},
+    follow::Follower,
+    list_of, marks, moment, open,
+    time::Time,
+};
+use crate::{
+    encoder::{self, Limits, join::first_frame},
+    media::FrameRate,
+    permit::Permit,
+    tool::Tools,
+};
+
+/// How far a packet of sound may be off: streams of sound are counted in samples, containers round. A packet lasts twenty
+/// times as long.
+const SOUND_TOLERANCE: (i128, i128) = (1, 1000);
+
+/// How many marks are compared between two looks at the permit.
+const LOOK: u32 = 4096;
+
+/// The lists of a job's parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    /// Which frames they hold. Its rate is not zero.
+    pub(crate) plan: Plan,
+    /// For each rendition the lists of the chunks, in order.
+    pub(crate) video: Vec<Vec<PathBuf>>,
+    /// The list of the sound.
+    pub(crate) audio: Option<PathBuf>,
+}
+
+/// Files of an output that are played one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Track {
+    /// What each needs in front.
+    pub(crate) init: Option<PathBuf>,
+    /// The files.
+    pub(crate) pieces: Vec<PathBuf>,
+    /// Which rendition's picture is in it.
+    pub(crate) rendition: Option<usize>,
+    /// Whether sound is in it.
+    pub(crate) audio: bool,
+}
+
+/// What was found, all as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proved {
+    /// Frames of each rendition.
+    pub(crate) frames: Vec<u64>,
+    /// Samples of the sound, as they are coded: with what the encoder adds at both ends.
+    pub(crate) samples: Option<u64>,
+}
+
+/// Reads an output back and compares it with its parts. Lists are made in `folder`.
+///
+/// # Errors
+/// What is not as it should be, or why that cannot be told.
+pub(crate) async fn prove(
+    tools: &Tools,
+    packaging: Packaging,
+    parts: &Parts,
+    tracks: &[Track],
+    folder: &Path,
+    limits: &Limits,
+    permit: &Permit,
+) -> Result<Proved, Error> {
+    let transport_stream = matches!(packaging, Packaging::Hls { .. });
+    for (number, track) in tracks.iter().enumerate() {
+        let file = readable(track, number, folder).await?;
+        let kind = Kind::Output { transport_stream };
+        marks(tools, &file, kind, &list_of(folder, number), limits, permit).await?;
+    }
+    let comparison = Comparison {
+        parts: parts.clone(),
+        tracks: tracks.to_vec(),
+        folder: folder.to_owned(),
+        packaging,
+        permit: permit.clone(),
+    };
+    tokio::task::spawn_blocking(move || comparison.run()).await.map_err(|_| Error::Crashed)?
+}
+
+/// One file that ffmpeg reads a track by: its only one, or a playlist over all, so that they are opened one by one.
+async fn readable(track: &Track, number: usize, folder: &Path) -> Result<PathBuf, Error> {
+    if let ([file], None) = (track.pieces.as_slice(), &track.init) {
+        return Ok(file.clone());
+    }
+    let mut text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:60\n#EXT-X-PLAYLIST-TYPE:VOD\n".to_owned();
+    let mut add = |line: String| writeln!(text, "{line}").expect("a String takes every write");
+    if let Some(init) = &track.init {
+        add(format!("#EXT-X-MAP:URI=\"file:{}\"", init.display()));
+    }
+    for piece in &track.pieces {
+        add(format!("#EXTINF:6,\nfile:{}", piece.display()));
+    }
+    add("#EXT-X-ENDLIST".to_owned());
+    let path = folder.join(format!("track-{number}.m3u8"));
+    let written = tokio::fs::write(&path, text).await;
+    written.map(|()| path).map_err(|error| Error::Tool(encoder::Error::Io(error)))
+}
+
+struct Comparison {
+    parts: Parts,
+    tracks: Vec<Track>,
+    folder: PathBuf,
+    packaging: Packaging,
+    permit: Permit,
+}
+
+impl Comparison {
+    fn run(&self) -> Result<Proved, Error> {
+        let mut proved = Proved { frames: vec![0; self.parts.video.len()], samples: None };
+        for (number, track) in self.tracks.iter().enumerate() {
+            let (frames, packets) = self.track(number, track)?;
+            if let Some(found) = track.rendition.and_then(|rendition| proved.frames.get_mut(rendition)) {
+                *found = frames;
+            }
+            if track.audio {
+                proved.samples = Some(packets.saturating_mul(SAMPLES_PER_PACKET));
+            }
+        }
+        if self.parts.audio.is_some() != proved.samples.is_some() || proved.frames.contains(&0) {
+            return Err(Error::split("the output has not all of the streams"));
+        }
+        Ok(proved)
+    }
+
+    /// Answers how many pictures and packets of sound are in it.
+    fn track(&self, number: usize, track: &Track) -> Result<(u64, u64), Error> {
+        let name = || format!("track {number} of the output");
+        let mut found = open(&list_of(&self.folder, number), name)?;
+        let (video, audio) = (found.find("video"), found.find("audio"));
+        let ranges = self.ranges();
+        let tick = video.and_then(|video| found.stream(video)).map_or_else(Time::default, |stream| stream.tick);
+        let mut pictures = track.rendition.map(|rendition| self.pictures(rendition, &ranges, tick)).transpose()?;
+        let mut packets =
+            self.parts.audio.as_ref().filter(|_| track.audio).map(|list| self.packets(list)).transpose()?;
+        if self.is_shifted() {
+            let shift = self.shift(number, video.or(audio), pictures.as_ref().or(packets.as_ref()))?;
+            (pictures, packets) = (pictures.map(|one| one.shifted(shift)), packets.map(|one| one.shifted(shift)));
+        }
+        let mut until_look = LOOK;
+        while let Some(mark) = found.next().map_err(|error| Error::marks(name(), error))? {
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK;
+                if self.permit.is_over() {
+                    return Err(Error::Cancelled);
+                }
+            }
+            let follower = if Some(mark.stream) == video { &mut pictures } else { &mut packets };
+            match follower {
+                Some(follower) => follower.take(&mark)?,
+                None => return Err(Error::split(format!("{}: holds what does not belong there", name()))),
+            }
+        }
+        let finish = |follower: Option<Follower<'_>>| follower.map_or(Ok(0), Follower::finish);
+        Ok((finish(pictures)?, finish(packets)?))
+    }
+
+    fn rate(&self) -> FrameRate {
+        let grid = self.parts.plan.grid.unwrap_or_default();
+        FrameRate { numerator: grid.rate_numerator, denominator: grid.rate_denominator }
+    }
+
+    fn ranges(&self) -> Vec<Range> {
+        let range = |chunk: &proto::v1::Chunk| Range { first: chunk.first_frame, frames: chunk.frames };
+        self.parts.plan.chunks.iter().map(range).collect()
+    }
+
+    fn pictures<'a>(&'a self, rendition: usize, ranges: &'a [Range], tick: Time) -> Result<Follower<'a>, Error> {
+        let rate = self.rate();
+        let frame = Time::new(rate.denominator.into(), rate.numerator.into());
+        let start = self.parts.plan.grid.map_or(0, |grid| grid.start_us);
+        let start = moment(first_frame(self.packaging, rate, start));
+        let lists = self.parts.video.get(rendition).map_or(&[][..], Vec::as_slice);
+        let open = |chunk: usize| {
+            let name = || format!("chunk {chunk}");
+            let list = lists.get(chunk).ok_or_else(|| Error::split(format!("chunk {chunk} has no marks")))?;
+            open(list, name)
+        };
+        // Where the whole output is shifted, the shift itself is rounded, too.
+        let tolerance = if self.is_shifted() { tick } else { tick.half() };
+        Follower::new(Pictures::new(ranges, frame, start, open), tolerance)
+    }
+
+    fn packets(&self, list: &Path) -> Result<Follower<'static>, Error> {
+        Follower::new(Packets::new(open(list, || "audio".to_owned())?), moment(SOUND_TOLERANCE))
+    }
+
+    /// Transport streams begin anywhere on their clock.
+    fn is_shifted(&self) -> bool {
+        match self.packaging {
+            Packaging::Hls { .. } => true,
+            Packaging::Mp4 | Packaging::Dash { .. } => false,
+        }
+    }
+
+    /// How much later all of a track is, by the first mark of one of its streams.
+    fn shift(&self, number: usize, stream: Option<usize>, along: Option<&Follower<'_>>) -> Result<Time, Error> {
+        let name = || format!("track {number} of the output");
+        let mut found = open(&list_of(&self.folder, number), name)?;
+        while let Some(mark) = found.next().map_err(|error| Error::marks(name(), error))? {
+            if Some(mark.stream) == stream {
+                return Ok(along.map_or_else(Time::default, |follower| follower.shift_of(&mark)));
+            }
+        }
+        Ok(Time::default())
+    }
+}
