@@ -15,6 +15,7 @@ mod grpc;
 mod identity;
 mod lease;
 mod media;
+mod parts;
 mod permit;
 mod proof;
 mod scratch;

@@ -26,6 +26,7 @@ pub(crate) use s3::{S3, S3Client, S3Settings, Timing};
 
 mod artifact;
 mod error;
+pub(crate) mod inner;
 pub(crate) mod journal;
 mod local;
 mod recover;
@@ -60,6 +61,8 @@ pub(crate) enum Content {
     File,
     /// The prefix of several.
     Directory,
+    /// The prefix of several of the worker's own, which no client can name.
+    Inner,
 }
 
 impl Destination {
@@ -74,10 +77,10 @@ impl Destination {
     /// Whether the path can be used in any storage.
     pub(crate) fn check_path(&self) -> Result<(), Error> {
         match self.content {
-            Content::File => key::check(&self.path),
-            Content::Directory => key::check_prefix(&self.path),
+            Content::File => key::check(&self.path).map_err(Error::Path),
+            Content::Directory => key::check_prefix(&self.path).map_err(Error::Path),
+            Content::Inner => inner::check(&self.path),
         }
-        .map_err(Error::Path)
     }
 }
 
@@ -205,7 +208,8 @@ impl Storage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    pub(crate) use super::s3::tests::server::Server;
     use super::*;
     use crate::failure::Blame;
 

@@ -61,6 +61,14 @@ pub(crate) enum Error {
         /// Who can mend it.
         blame: Blame,
     },
+    /// What the worker has stored for itself is not what it was.
+    #[error("{path}: {problem}")]
+    Damaged {
+        /// Its path in the storage.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The blocking part died.
     #[error("publishing crashed")]
     Crashed,
@@ -71,12 +79,14 @@ impl Error {
     pub(crate) fn blame(&self) -> Blame {
         match self {
             Self::NotConfigured { .. } | Self::UnknownStorage(_) | Self::Path(_) | Self::Occupied { .. } => Blame::Job,
-            Self::Cancelled | Self::Io { .. } | Self::Staging(_) | Self::Crashed => Blame::Infrastructure,
+            Self::Cancelled | Self::Io { .. } | Self::Staging(_) | Self::Damaged { .. } | Self::Crashed => {
+                Blame::Infrastructure
+            }
             Self::S3 { blame, .. } => *blame,
         }
     }
 
-    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { operation, path, error }
     }

@@ -20,6 +20,7 @@ use self::{place::Placement, receipt::Receipt};
 use super::{Artifact, Author, Content, Destination, Error};
 use crate::{permit::Permit, scratch::Scratch};
 
+mod inner;
 mod place;
 mod receipt;
 mod stage;
@@ -57,8 +58,8 @@ impl Local {
             let path = local.root.join(&destination.path);
             match (destination.content, fs::symlink_metadata(&path)) {
                 (Content::File, Ok(there)) if there.is_dir() => Err(place::is_folder(path)),
-                (Content::Directory, Ok(there)) if there.is_file() => Err(place::is_no_folder(path)),
-                (Content::File | Content::Directory, _) => Ok(()),
+                (Content::Directory | Content::Inner, Ok(there)) if there.is_file() => Err(place::is_no_folder(path)),
+                (Content::File | Content::Directory | Content::Inner, _) => Ok(()),
             }
         })
         .await

@@ -25,12 +25,14 @@ use crate::permit::Permit;
 mod cause;
 mod client;
 mod earlier;
+mod fetch;
 mod gate;
 mod media_type;
 mod multipart;
 mod put;
+mod remove;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod together;
 mod undo;
 

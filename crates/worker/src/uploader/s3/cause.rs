@@ -79,7 +79,7 @@ fn answer(code: Option<&str>, message: Option<&str>, status: Option<u16>) -> Str
 }
 
 /// The messages of an error and its sources, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -26,7 +26,7 @@ use crate::{
 mod aborted;
 mod leased;
 mod log;
-mod server;
+pub(in crate::uploader) mod server;
 mod taken_back;
 mod unheard;
 

@@ -53,7 +53,7 @@ pub(super) enum Network {
 }
 
 /// The server, and what happened.
-pub(super) struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     endpoint: Url,
     network: watch::Sender<Network>,
@@ -63,7 +63,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(timing: Timing) -> Self {
+    pub(crate) async fn start(timing: Timing) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).expect("a storage"));
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// A storage in the bucket.
-    pub(super) fn storage(&self) -> S3 {
+    pub(crate) fn storage(&self) -> S3 {
         S3::new(self.client(SECRET), BUCKET)
     }
 
@@ -105,7 +105,7 @@ impl Server {
         self.events.subscribe().wait_for(seen).await.expect("the sender is here");
     }
 
-    pub(super) fn object(&self, key: &str) -> PathBuf {
+    pub(crate) fn object(&self, key: &str) -> PathBuf {
         self.folder.path().join(BUCKET).join(key)
     }
 

@@ -1,0 +1,152 @@
+//! What the worker keeps in a storage for itself: below a prefix that no client can name.
+
+use std::path::Path;
+
+use ring::digest::{Context, SHA256};
+use service::key;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Error, Storage};
+use crate::permit::Permit;
+
+/// Where it is.
+pub(crate) const PREFIX: &str = ".flux-parts";
+
+/// Bytes of a file that is read whole.
+const MAX_SMALL: usize = 1024 * 1024;
+
+/// Length and SHA-256 of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sum {
+    /// In bytes.
+    pub(crate) size: u64,
+    /// SHA-256.
+    pub(crate) sha256: [u8; 32],
+}
+
+/// A [`Sum`] that is being taken.
+pub(crate) struct Summing {
+    size: u64,
+    context: Context,
+}
+
+impl Default for Summing {
+    fn default() -> Self {
+        Self { size: 0, context: Context::new(&SHA256) }
+    }
+}
+
+impl Summing {
+    /// Takes what comes next.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.context.update(bytes);
+    }
+
+    /// All has come.
+    pub(crate) fn finish(self) -> Sum {
+        let sha256 = self.context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        Sum { size: self.size, sha256 }
+    }
+}
+
+/// Whether a path below the prefix is one of the worker's own.
+pub(super) fn check(path: &str) -> Result<(), Error> {
+    let inner = path.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('/'));
+    inner.map_or(Err(key::Error::Reserved), key::check_prefix).map_err(Error::Path)
+}
+
+impl Storage {
+    /// Reads a small file of the worker's own; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not small.
+    pub(crate) async fn read_small(&self, path: &str, permit: &Permit) -> Result<Option<Vec<u8>>, Error> {
+        check(path)?;
+        let (send, receive) = std::sync::mpsc::channel();
+        let mut size = 0;
+        let too_large = Error::Damaged { path: path.to_owned(), problem: "is too large".to_owned() };
+        let mut too_large = Some(too_large);
+        let mut sink = move |bytes: &[u8]| {
+            size += bytes.len();
+            if size > MAX_SMALL {
+                return Err(too_large.take().unwrap_or(Error::Crashed));
+            }
+            // The receiver is below.
+            send.send(bytes.to_vec()).map_err(|_| Error::Crashed)
+        };
+        let there = match self {
+            Self::S3(s3) => s3.read(path, permit, async |bytes| sink(bytes)).await?,
+            Self::Local(local) => local.read(path, permit, sink).await?,
+        };
+        Ok(there.then(|| receive.try_iter().flatten().collect()))
+    }
+
+    /// Brings a file of the worker's own to `into`, and proves it to be the one that was stored.
+    ///
+    /// # Errors
+    /// When it is missing, another, or cannot be read or written.
+    pub(crate) async fn fetch(&self, path: &str, sum: &Sum, into: &Path, permit: &Permit) -> Result<(), Error> {
+        check(path)?;
+        let damaged = |problem: &str| Error::Damaged { path: path.to_owned(), problem: problem.to_owned() };
+        let found = match self {
+            Self::S3(s3) => {
+                let mut file = tokio::fs::File::create(into).await.map_err(Error::io("write", into))?;
+                let mut summing = Summing::default();
+                let there = s3
+                    .read(path, permit, async |bytes| {
+                        summing.add(bytes);
+                        file.write_all(bytes).await.map_err(Error::io("write", into))
+                    })
+                    .await?;
+                file.flush().await.map_err(Error::io("write", into))?;
+                there.then(|| summing.finish())
+            }
+            Self::Local(local) => local.copy(path, into, permit).await?,
+        };
+        match found {
+            None => Err(damaged("is missing")),
+            Some(found) if found.size != sum.size => {
+                Err(damaged(&format!("has {} bytes instead of {}", found.size, sum.size)))
+            }
+            Some(found) if found.sha256 != sum.sha256 => Err(damaged("has another SHA-256 than when it was stored")),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Removes everything below a path of the worker's own, finished or not. There may be nothing.
+    ///
+    /// # Errors
+    /// When something may be left.
+    pub(crate) async fn remove(&self, path: &str, permit: &Permit) -> Result<(), Error> {
+        check(path)?;
+        match self {
+            Self::S3(s3) => s3.remove(&format!("{path}/"), permit).await,
+            Self::Local(local) => local.remove(path).await,
+        }
+    }
+
+    /// Leaves a marker in a folder, for workers that may share it. In S3 there is nothing to leave.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) async fn mark(&self, path: &str) -> Result<(), Error> {
+        check(path)?;
+        match self {
+            Self::S3(_) => Ok(()),
+            Self::Local(local) => local.mark(path).await,
+        }
+    }
+
+    /// Whether the marker is seen here. In S3 every worker sees the same.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub(crate) async fn is_marked(&self, path: &str) -> Result<bool, Error> {
+        check(path)?;
+        match self {
+            Self::S3(_) => Ok(true),
+            Self::Local(local) => local.is_marked(path).await,
+        }
+    }
+}
