@@ -10,6 +10,7 @@ pub mod input;
 pub mod tool;
 pub mod validator;
 
+mod certificate;
 mod clock;
 mod grpc;
 mod identity;

@@ -26,14 +26,14 @@ use crate::{
 use marks::Marks;
 use time::Time;
 
-pub(crate) use output::{Parts, Proved, Track, prove};
+pub(crate) use output::{Parts, Proved, Track, prove, readable};
 
 mod expected;
 mod follow;
 mod marks;
 mod output;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 
 /// Samples in a packet of AAC-LC.

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Server, server::Router};
 
 use crate::{
+    certificate::Version,
     clock::Clock,
     config::{Config, LOCAL_STORAGE_DIR, WORK_DIR},
     grpc::{About, Service},
@@ -57,6 +58,7 @@ impl Worker {
         let terms = Terms { clock: Clock::boot(), lasts: config.orphan_grace, margin: storages.margin() };
         let workshop = Workshop {
             tools: config.tools.clone(),
+            ffmpeg: Version::default(),
             inputs: config.input.clone(),
             limits: config.limits.clone(),
             validator,

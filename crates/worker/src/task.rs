@@ -4,6 +4,8 @@
 //! - [`registry`]: which jobs run
 //! - [`denied`]: which attempts must not begin any more
 //! - [`reporter`]: the events that a job's caller sees
+//! - [`finish`]: the last tasks of a split job
+//! - [`output`]: look at an output and publish it
 //! - [`pipeline`]: prepare, encode, validate, publish, clean up
 
 use std::{path::PathBuf, sync::Arc};
@@ -12,6 +14,7 @@ use proto::v1::JobProgress;
 use service::{feed::Feed, lifecycle::Lifecycle};
 
 use crate::{
+    certificate::Version,
     clock::millis,
     encoder::Limits,
     input::Policy,
@@ -27,7 +30,9 @@ pub(crate) use registry::{Control, Load, Refusal, Registry, Ticket};
 
 mod denied;
 mod failure;
+mod finish;
 mod order;
+mod output;
 mod pipeline;
 mod registry;
 mod reporter;
@@ -36,6 +41,8 @@ mod reporter;
 #[derive(Debug)]
 pub(crate) struct Workshop {
     pub(crate) tools: Tools,
+    /// Which ffmpeg that is.
+    pub(crate) ffmpeg: Version,
     pub(crate) inputs: Policy,
     pub(crate) limits: Limits,
     pub(crate) validator: Validator,

@@ -12,10 +12,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use preset::Preset;
 use tokio_util::sync::CancellationToken;
 
-use crate::{failure::Blame, media::Media, tool::Tools};
+use crate::{failure::Blame, media::Media, proof, tool::Tools};
 
 use self::{
-    expectation::Expectation,
+    expectation::{Expectation, Sound},
     layout::{Layout, Track},
     probe::Observed,
 };
@@ -156,6 +156,21 @@ impl Validator {
         Ok(Report { findings })
     }
 
+    /// The tracks of an output that was proved whole.
+    ///
+    /// # Errors
+    /// When they cannot be read any more.
+    pub(crate) async fn tracks(
+        &self,
+        subject: &Subject<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<proof::Track>, Error> {
+        let expected = Expectation::new(subject.preset, subject.source);
+        let Layout { tracks, .. } = self.within(layout::read(subject, &expected), cancel).await?;
+        let has_sound = expected.sound == Sound::Kept;
+        Ok(tracks.into_iter().map(|track| track.to_read(has_sound)).collect())
+    }
+
     /// What one track is, and what is wrong with it alone. A track that ffprobe cannot read has no facts.
     async fn look(
         &self,
@@ -224,7 +239,8 @@ impl Validator {
     }
 }
 
-async fn give_up(limit: Duration, cancel: &CancellationToken) -> Error {
+/// Ends with the reason why not to wait any longer.
+pub(crate) async fn give_up(limit: Duration, cancel: &CancellationToken) -> Error {
     tokio::select! {
         () = cancel.cancelled() => Error::Cancelled,
         () = tokio::time::sleep(limit) => Error::TimedOut(limit),

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -77,7 +78,7 @@ pub(crate) async fn prove(
 ) -> Result<Proved, Error> {
     let transport_stream = matches!(packaging, Packaging::Hls { .. });
     for (number, track) in tracks.iter().enumerate() {
-        let file = readable(track, number, folder).await?;
+        let file = readable(track, number, folder).await.map_err(|error| Error::Tool(encoder::Error::Io(error)))?;
         let kind = Kind::Output { transport_stream };
         marks(tools, &file, kind, &list_of(folder, number), limits, permit).await?;
     }
@@ -92,7 +93,10 @@ pub(crate) async fn prove(
 }
 
 /// One file that ffmpeg reads a track by: its only one, or a playlist over all, so that they are opened one by one.
-async fn readable(track: &Track, number: usize, folder: &Path) -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// When the playlist cannot be written.
+pub(crate) async fn readable(track: &Track, number: usize, folder: &Path) -> io::Result<PathBuf> {
     if let ([file], None) = (track.pieces.as_slice(), &track.init) {
         return Ok(file.clone());
     }
@@ -106,8 +110,8 @@ async fn readable(track: &Track, number: usize, folder: &Path) -> Result<PathBuf
     }
     add("#EXT-X-ENDLIST".to_owned());
     let path = folder.join(format!("track-{number}.m3u8"));
-    let written = tokio::fs::write(&path, text).await;
-    written.map(|()| path).map_err(|error| Error::Tool(encoder::Error::Io(error)))
+    tokio::fs::write(&path, text).await?;
+    Ok(path)
 }
 
 struct Comparison {

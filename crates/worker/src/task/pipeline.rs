@@ -1,7 +1,6 @@
 //! The way of one job: prepare, encode, validate, publish, clean up.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -13,6 +12,7 @@ use url::Url;
 use super::{
     Order, Workshop,
     failure::Failure,
+    output,
     registry::{Kept, Slot},
     reporter::{Done, Reporter},
 };
@@ -23,8 +23,7 @@ use crate::{
     media::{self, Media, ProbeError},
     permit::Permit,
     scratch::Scratch,
-    uploader::{self, Artifact},
-    validator::{self, Subject},
+    validator::Subject,
 };
 
 /// How many silences an input may have while it is looked at: opening takes several requests.
@@ -167,37 +166,12 @@ impl Job<'_> {
 
     async fn validate(&self, source: &Media, output: &Path) -> Result<(), Failure> {
         let subject = Subject { preset: self.order.preset, source, output };
-        match self.workshop.validator.validate(&subject, self.permit.token()).await {
-            Ok(report) if report.is_whole() => {
-                for finding in &report.findings {
-                    tracing::warn!(job.id = self.order.job_id, %finding, "output is whole, but");
-                }
-                Ok(())
-            }
-            Ok(report) => Err(Failure::validation(&report, report.blame())),
-            Err(validator::Error::Cancelled) => Err(Failure::Stopped),
-            Err(error) => Err(Failure::validation(&error, error.blame())),
-        }
+        output::validate(self.workshop, &subject, self.permit).await
     }
 
     async fn publish(&self, output: PathBuf, scratch: &Path) -> Result<Url, Failure> {
-        let artifact = match self.order.preset.entry_file() {
-            None => Artifact::File(output),
-            Some(entry) => {
-                let files = blocking({
-                    let output = output.clone();
-                    move || list(&output)
-                })
-                .await;
-                let files = files.map_err(|error| Failure::upload(&error, Blame::Infrastructure))?;
-                Artifact::directory(output, files, Path::new(entry))
-            }
-        };
-        let Order { storage, destination, .. } = self.order;
-        storage.publish(&artifact, destination, scratch, self.permit).await.map_err(|error| match error {
-            uploader::Error::Cancelled => Failure::Stopped,
-            error => Failure::upload(&error, error.blame()),
-        })
+        let Order { storage, destination, preset, .. } = self.order;
+        output::publish(storage, destination, preset, output, scratch, self.permit).await
     }
 }
 
@@ -218,21 +192,4 @@ fn describe(progress: Progress) -> String {
     let speed = progress.speed.map(|speed| format!("{speed:.2}x"));
     let known: Vec<_> = frames.into_iter().chain(speed).collect();
     format!("encoding {}", known.join(", ")).trim_end().to_owned()
-}
-
-/// The files below `root`, relative to it.
-fn list(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else if let Ok(relative) = entry.path().strip_prefix(root) {
-                files.push(relative.to_owned());
-            }
-        }
-    }
-    Ok(files)
 }

@@ -8,6 +8,8 @@ use std::{
 use preset::{Packaging, Size};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
+use crate::proof;
+
 use super::{
     Error, Subject, dash,
     expectation::Expectation,
@@ -63,6 +65,16 @@ impl Track {
             declared_size: None,
             bytes: 0,
         }
+    }
+
+    /// As it is read from start to end.
+    pub(super) fn to_read(self, has_sound: bool) -> proof::Track {
+        let (video, audio) = match self.carries {
+            Carries::Both => (true, has_sound),
+            Carries::Video => (true, false),
+            Carries::Audio => (false, has_sound),
+        };
+        proof::Track { init: self.init, pieces: self.pieces, rendition: video.then_some(self.rendition), audio }
     }
 
     /// Its file, if it is one that stands alone.

@@ -1,0 +1,42 @@
+//! Which checks an output has passed. Pure.
+
+use preset::{Packaging, Preset};
+
+use crate::{media::Media, validator::Level};
+
+/// Name and detail of each check, in their order.
+pub(super) fn made(
+    preset: &Preset,
+    source: &Media,
+    level: Level,
+    chunks: Option<usize>,
+) -> Vec<(&'static str, String)> {
+    let renditions = match preset.renditions.len() {
+        1 => "1 rendition".to_owned(),
+        count => format!("{count} renditions"),
+    };
+    let mut checks = vec![("layout", "every file is there and has content".to_owned())];
+    match preset.packaging {
+        Packaging::Mp4 => {}
+        Packaging::Hls { .. } => {
+            checks.push(("playlists", format!("RFC 8216: segments of {renditions} add up and agree")));
+        }
+        Packaging::Dash { .. } => {
+            checks.push(("manifest", format!("ISO/IEC 23009-1: segments of {renditions} add up and agree")));
+        }
+    }
+    checks.push(("streams", format!("codecs, sizes, rates and lengths of {renditions}")));
+    if preset.audio.is_some() && source.audio.is_some() {
+        checks.push(("sync", "start and end of sound and picture".to_owned()));
+    }
+    match level {
+        Level::Minimal => {}
+        Level::Standard => checks.push(("decode", "a second of the start, the middle and the end".to_owned())),
+        Level::Strict => checks.push(("decode", "everything".to_owned())),
+    }
+    if let Some(chunks) = chunks {
+        checks.push(("parts", format!("SHA-256 of every file of {chunks} chunks")));
+        checks.push(("seams", format!("order, time and hash of every coded frame of {renditions}, {chunks} chunks")));
+    }
+    checks
+}

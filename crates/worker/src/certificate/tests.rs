@@ -1,0 +1,62 @@
+//! Real outputs.
+
+use preset::Preset;
+use rstest::rstest;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    proof::tests::fixture::{DASH, HLS, Job, LADDER, LIMITS, MP4, tools},
+    validator::{Subject, Validator},
+};
+
+#[rstest]
+#[case::mp4(&MP4)]
+#[case::hls(&HLS)]
+#[case::ladder(&LADDER)]
+#[case::dash(&DASH)]
+#[tokio::test]
+async fn a_whole_output_is_counted_without_decoding(#[case] preset: &'static Preset) {
+    let job = Job::new(preset, (25, 1), 0, &[0, 130]);
+    let (output, source) = (job.whole().await, job.probe().await);
+    let validator = Validator { tools: tools(), level: Level::Minimal, timeout: LIMITS.total };
+    let subject = Subject { preset, source: &source, output: &output };
+    let tracks = validator.tracks(&subject, &CancellationToken::new()).await.expect("are there");
+    let renditions = preset.renditions.len();
+    let counts = count(&tools(), renditions, &tracks, &job.at("proof"), LIMITS.total, &CancellationToken::new()).await;
+    let counts = counts.expect("counts");
+    assert_eq!(counts.frames, vec![Some(130); renditions]);
+    assert_eq!(counts.sample_rate, Some(48_000));
+    // 5.2 s, and what the encoder adds at both ends.
+    assert!(counts.samples.is_some_and(|samples| (249_600..=252_928).contains(&samples)), "{counts:?}");
+}
+
+#[tokio::test]
+async fn ffmpeg_tells_its_version() {
+    let version = Version::default().of(&tools()).await.expect("answers");
+    assert!(version.starts_with(|first: char| first.is_ascii_alphanumeric()), "{version}");
+    let none = Tools { ffmpeg: "/nonexistent/ffmpeg".into(), ..tools() };
+    assert!(Version::default().of(&none).await.is_err());
+}
+
+#[test]
+fn a_certificate_tells_what_is_known() {
+    let found = Counts { frames: vec![Some(250)], samples: None, sample_rate: None };
+    let facts = Facts {
+        preset: &MP4,
+        source: &Media::default(),
+        level: Level::Strict,
+        chunks: None,
+        frames: None,
+        samples: None,
+        found,
+        files: Vec::new(),
+        ffmpeg_version: "5.1".into(),
+        commands: vec![vec!["ffmpeg".into()]],
+    };
+    let certificate = facts.certify();
+    assert_eq!((certificate.renditions[0].frames_expected, certificate.renditions[0].frames_found), (None, Some(250)));
+    assert_eq!(certificate.audio, None);
+    let names: Vec<_> = certificate.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["layout", "streams", "decode"]);
+}
