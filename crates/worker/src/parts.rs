@@ -75,7 +75,8 @@ pub(crate) async fn stored(
     if storage.published(&destination, Some(Path::new(LIST))).await?.is_none() {
         return Ok(None);
     }
-    let list = storage.read_small(&format!("{}/{LIST}", destination.path), permit).await?;
+    let path = format!("{}/{LIST}", destination.path);
+    let list = storage.read_small(&path, permit).await?;
     Ok(list.and_then(|list| list::read(&list)))
 }
 

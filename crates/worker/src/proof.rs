@@ -26,7 +26,9 @@ use crate::{
 use marks::Marks;
 use time::Time;
 
-pub(crate) use output::{Parts, Proved, Track, prove, readable};
+#[cfg(test)]
+pub(crate) use output::Proved;
+pub(crate) use output::{Parts, Track, prove, readable};
 
 mod expected;
 mod follow;

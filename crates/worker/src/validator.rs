@@ -168,7 +168,7 @@ impl Validator {
         let expected = Expectation::new(subject.preset, subject.source);
         let Layout { tracks, .. } = self.within(layout::read(subject, &expected), cancel).await?;
         let has_sound = expected.sound == Sound::Kept;
-        Ok(tracks.into_iter().map(|track| track.to_read(has_sound)).collect())
+        Ok(tracks.into_iter().map(|track| track.into_read(has_sound)).collect())
     }
 
     /// What one track is, and what is wrong with it alone. A track that ffprobe cannot read has no facts.

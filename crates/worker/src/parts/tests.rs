@@ -9,12 +9,8 @@ struct Case {
     storage: Storage,
     scratch: TempDir,
     root: PathBuf,
-    _keeps: Keeps,
-}
-
-enum Keeps {
-    Folder(#[expect(dead_code, reason = "removed when dropped")] TempDir),
-    Server(#[expect(dead_code, reason = "stopped when dropped")] Server),
+    /// Removed and stopped when they are dropped.
+    _kept: (Option<TempDir>, Option<Server>),
 }
 
 async fn cases() -> [Case; 2] {
@@ -26,9 +22,9 @@ async fn cases() -> [Case; 2] {
             storage: Storage::Local(local),
             scratch: scratch(),
             root: folder.path().to_owned(),
-            _keeps: Keeps::Folder(folder),
+            _kept: (Some(folder), None),
         },
-        Case { storage: Storage::S3(s3), scratch: scratch(), root: server.object(""), _keeps: Keeps::Server(server) },
+        Case { storage: Storage::S3(s3), scratch: scratch(), root: server.object(""), _kept: (None, Some(server)) },
     ]
 }
 

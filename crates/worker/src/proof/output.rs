@@ -148,8 +148,7 @@ impl Comparison {
         let ranges = self.ranges();
         let tick = video.and_then(|video| found.stream(video)).map_or_else(Time::default, |stream| stream.tick);
         let mut pictures = track.rendition.map(|rendition| self.pictures(rendition, &ranges, tick)).transpose()?;
-        let mut packets =
-            self.parts.audio.as_ref().filter(|_| track.audio).map(|list| self.packets(list)).transpose()?;
+        let mut packets = self.parts.audio.as_ref().filter(|_| track.audio).map(|list| packets(list)).transpose()?;
         if self.is_shifted() {
             let shift = self.shift(number, video.or(audio), pictures.as_ref().or(packets.as_ref()))?;
             (pictures, packets) = (pictures.map(|one| one.shifted(shift)), packets.map(|one| one.shifted(shift)));
@@ -199,10 +198,6 @@ impl Comparison {
         Follower::new(Pictures::new(ranges, frame, start, open), tolerance)
     }
 
-    fn packets(&self, list: &Path) -> Result<Follower<'static>, Error> {
-        Follower::new(Packets::new(open(list, || "audio".to_owned())?), moment(SOUND_TOLERANCE))
-    }
-
     /// Transport streams begin anywhere on their clock.
     fn is_shifted(&self) -> bool {
         match self.packaging {
@@ -222,4 +217,8 @@ impl Comparison {
         }
         Ok(Time::default())
     }
+}
+
+fn packets(list: &Path) -> Result<Follower<'static>, Error> {
+    Follower::new(Packets::new(open(list, || "audio".to_owned())?), moment(SOUND_TOLERANCE))
 }

@@ -68,7 +68,7 @@ impl Track {
     }
 
     /// As it is read from start to end.
-    pub(super) fn to_read(self, has_sound: bool) -> proof::Track {
+    pub(super) fn into_read(self, has_sound: bool) -> proof::Track {
         let (video, audio) = match self.carries {
             Carries::Both => (true, has_sound),
             Carries::Video => (true, false),

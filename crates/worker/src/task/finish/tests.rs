@@ -153,8 +153,8 @@ async fn a_part_that_has_changed_is_the_machines_fault() {
     // Nobody writes to a published file; its hash is that of what was stored.
     fs::remove_file(&file).expect("is there");
     fs::write(&file, bytes).expect("writes");
-    let (cause, blame) = case.why().await;
-    assert!(cause.ends_with("chunk-00001/v0.mp4: has another SHA-256 than when it was stored"), "{cause}");
+    let (why, blame) = case.why().await;
+    assert!(why.ends_with("chunk-00001/v0.mp4: has another SHA-256 than when it was stored"), "{why}");
     assert_eq!(blame, Blame::Infrastructure);
 }
 
@@ -162,8 +162,8 @@ async fn a_part_that_has_changed_is_the_machines_fault() {
 async fn a_part_that_is_not_what_was_planned_is_the_jobs_fault() {
     let mut case = Case::new(&MP4, false).await;
     (case.job.plan.chunks[0].frames, case.job.plan.chunks[1].first_frame) = (101, 101);
-    let (cause, blame) = case.why().await;
-    assert_eq!((cause.as_str(), blame), ("split: chunk 0 has 100 frames instead of 101", Blame::Job));
+    let (why, blame) = case.why().await;
+    assert_eq!((why.as_str(), blame), ("split: chunk 0 has 100 frames instead of 101", Blame::Job));
 }
 
 #[tokio::test]
@@ -181,16 +181,16 @@ async fn chunks_that_were_confused_are_the_jobs_fault() {
         case.chunks.push(part);
     }
     case.audio = Some(case.store(parts::AUDIO, vec![case.job.audio()]).await);
-    let (cause, blame) = case.why().await;
-    assert_eq!((cause.as_str(), blame), ("split: chunk 0: frame 0 (at 0 s) and 89 more are missing", Blame::Job));
+    let (why, blame) = case.why().await;
+    assert_eq!((why.as_str(), blame), ("split: chunk 0: frame 0 (at 0 s) and 89 more are missing", Blame::Job));
 }
 
 #[tokio::test]
 async fn parts_in_a_storage_that_is_not_shared_are_another_workers() {
     let case = Case::new(&MP4, false).await;
     fs::remove_file(case.root.join(".flux-parts/parent/shared")).expect("is there");
-    let (cause, blame) = case.why().await;
-    assert!(cause.starts_with("the parts are not in this worker's storage"), "{cause}");
+    let (why, blame) = case.why().await;
+    assert!(why.starts_with("the parts are not in this worker's storage"), "{why}");
     assert_eq!(blame, Blame::Infrastructure);
 }
 

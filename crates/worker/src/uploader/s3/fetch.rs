@@ -4,6 +4,7 @@
 //! handed on as it comes, so that nothing is in memory.
 
 use aws_sdk_s3::{error::SdkError, operation::get_object::GetObjectError, primitives::ByteStream};
+use futures_util::FutureExt as _;
 use hyper::body::Bytes;
 use tokio::time::{sleep, timeout};
 
@@ -30,7 +31,7 @@ impl S3 {
         permit: &Permit,
         mut sink: impl AsyncFnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let Some(mut reading) = self.unless_over(permit, self.begin_to_read(key, 0, None)).await? else {
+        let Some(mut reading) = self.unless_over(permit, Box::pin(self.begin_to_read(key, 0, None))).await? else {
             return Ok(false);
         };
         let (mut offset, mut tries) = (0_u64, TRIES);
@@ -47,8 +48,8 @@ impl S3 {
                         return Err(self.unread(key, broken));
                     }
                     let pause = self.client.timing().backoff;
-                    self.unless_over(permit, async { Ok(sleep(pause).await) }).await?;
-                    let again = self.begin_to_read(key, offset, reading.etag.as_deref());
+                    self.unless_over(permit, sleep(pause).map(Ok)).await?;
+                    let again = Box::pin(self.begin_to_read(key, offset, reading.etag.as_deref()));
                     reading = match self.unless_over(permit, again).await {
                         // It has all come, and its checksum is wrong.
                         Err(Error::S3 { cause, .. }) if cause.contains("InvalidRange") => {
