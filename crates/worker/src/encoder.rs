@@ -91,6 +91,11 @@ impl Error {
     }
 }
 
+/// The arguments of ffmpeg for an order.
+pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
+    argv::build(order)
+}
+
 /// Encodes. Answers where the result is: a file, or the folder of a directory output.
 ///
 /// # Errors

@@ -223,6 +223,12 @@ impl Source {
         self.guard.as_ref().and_then(Guard::unread).map(|trouble| trouble.to_string())
     }
 
+    /// A command that reads this input, for clients: without what is secret.
+    pub(crate) fn shown(&self, program: &str, args: &[OsString]) -> Vec<String> {
+        let show = |arg: &OsString| redact_urls(&arg.to_string_lossy().replace(&self.operand, &self.shown));
+        [program.to_owned()].into_iter().chain(args.iter().map(show)).collect()
+    }
+
     fn redact(&self, said: &str) -> String {
         let said = redact_urls(&said.replace(&self.operand, &self.shown));
         match said.char_indices().nth(MAX_CAUSE) {
@@ -330,6 +336,14 @@ mod tests {
         assert_eq!(args[..2], ["-protocol_whitelist", "file,crypto,data"]);
         assert!(args[2] == "-format_whitelist" && !args[3].contains("hls") && !args[3].contains("concat"));
         assert!(args.last().is_some_and(|operand| operand.starts_with("file:/")));
+    }
+
+    #[tokio::test]
+    async fn a_command_shows_no_secret() {
+        let url: Url = "https://user:secret@h.example/a.mp4?token=secret".parse().expect("a URL");
+        let source = Source::network(&url, &policy(None), None).await.expect("opens");
+        let shown = source.shown("ffmpeg", &source.input.args).join(" ");
+        assert!(shown.ends_with("-i https://h.example/a.mp4") && !shown.contains("secret"), "{shown}");
     }
 
     #[tokio::test]

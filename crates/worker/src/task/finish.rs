@@ -217,4 +217,4 @@ fn storing(error: uploader::Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

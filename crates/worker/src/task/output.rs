@@ -6,10 +6,12 @@ use std::{
 };
 
 use preset::Preset;
+use proto::v1::Certificate;
 use url::Url;
 
 use super::{Workshop, failure::Failure};
 use crate::{
+    certificate::{self, Facts},
     failure::Blame,
     permit::Permit,
     uploader::{self, Artifact, Destination, Storage},
@@ -26,8 +28,49 @@ pub(super) async fn validate(workshop: &Workshop, subject: &Subject<'_>, permit:
             Ok(())
         }
         Ok(report) => Err(Failure::validation(&report, report.blame())),
-        Err(validator::Error::Cancelled) => Err(Failure::Stopped),
-        Err(error) => Err(Failure::validation(&error, error.blame())),
+        Err(error) => Err(judging(error)),
+    }
+}
+
+/// The certificate of an output that was encoded whole and has been proved so. `frames` is how many each rendition must
+/// have, where that is known exactly; `commands` have nothing secret in them. Playlists are made in `scratch`.
+pub(super) async fn certify(
+    workshop: &Workshop,
+    subject: &Subject<'_>,
+    frames: Option<u64>,
+    commands: Vec<Vec<String>>,
+    scratch: &Path,
+    permit: &Permit,
+) -> Result<Certificate, Failure> {
+    let Workshop { tools, validator, limits, ffmpeg, .. } = workshop;
+    let Subject { preset, source, output } = *subject;
+    let tracks = validator.tracks(subject, permit.token()).await.map_err(judging)?;
+    let renditions = preset.renditions.len();
+    let found = certificate::count(tools, renditions, &tracks, scratch, limits.total, permit.token()).await;
+    let found = found.map_err(judging)?;
+    let names = match preset.entry_file() {
+        None => None,
+        Some(_) => Some(list(output).await?),
+    };
+    let files = certificate::files(output, names, permit).await.map_err(storing)?;
+    let ffmpeg_version = ffmpeg.of(tools).await.map_err(|error| Failure::validation(error, Blame::Infrastructure))?;
+    let level = validator.level;
+    let facts =
+        Facts { preset, source, level, chunks: None, frames, samples: None, found, files, ffmpeg_version, commands };
+    Ok(facts.certify())
+}
+
+fn judging(error: validator::Error) -> Failure {
+    match error {
+        validator::Error::Cancelled => Failure::Stopped,
+        error => Failure::validation(&error, error.blame()),
+    }
+}
+
+fn storing(error: uploader::Error) -> Failure {
+    match error {
+        uploader::Error::Cancelled => Failure::Stopped,
+        error => Failure::upload(&error, error.blame()),
     }
 }
 
@@ -47,10 +90,7 @@ pub(super) async fn publish(
             Artifact::directory(output, files, Path::new(entry))
         }
     };
-    storage.publish(&artifact, destination, scratch, permit).await.map_err(|error| match error {
-        uploader::Error::Cancelled => Failure::Stopped,
-        error => Failure::upload(&error, error.blame()),
-    })
+    storage.publish(&artifact, destination, scratch, permit).await.map_err(storing)
 }
 
 /// The files below `root`, relative to it.
@@ -74,4 +114,32 @@ fn walk(root: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        proof::tests::fixture::{Job, LADDER},
+        task::finish::tests::workshop,
+    };
+
+    #[tokio::test]
+    async fn a_whole_output_has_a_certificate() {
+        let job = Job::new(&LADDER, (25, 1), 0, &[0, 130]);
+        let (output, source, workshop) = (job.whole().await, job.probe().await, workshop());
+        let subject = Subject { preset: &LADDER, source: &source, output: &output };
+        let permit = Permit::unleased();
+        validate(&workshop, &subject, &permit).await.expect("is whole");
+        let certificate = certify(&workshop, &subject, Some(130), Vec::new(), &job.at("proof"), &permit).await;
+        let certificate = certificate.expect("can be told");
+        for rendition in &certificate.renditions {
+            assert_eq!((rendition.frames_expected, rendition.frames_found), (Some(130), Some(130)));
+        }
+        let paths: Vec<_> = certificate.files.iter().map(|file| file.path.as_str()).collect();
+        assert!(paths.contains(&"master.m3u8") && paths.contains(&"96p/segment_00002.ts"), "{paths:?}");
+        permit.token().cancel();
+        let stopped = certify(&workshop, &subject, None, Vec::new(), &job.at("proof"), &permit).await;
+        assert_eq!(stopped.err(), Some(Failure::Stopped));
+    }
 }

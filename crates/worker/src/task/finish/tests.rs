@@ -28,7 +28,7 @@ struct Case {
     _kept: (Option<TempDir>, Option<Server>),
 }
 
-fn workshop() -> Workshop {
+pub(in crate::task) fn workshop() -> Workshop {
     let inputs = Policy { allow_loopback: false, directory: None, patience: LIMITS.stall };
     let settings = S3Settings { region: "x".into(), endpoint: None, credentials: None, timing: Timing::default() };
     Workshop {
