@@ -76,6 +76,20 @@ async fn joined_parts_are_proved_and_have_the_times_of_the_whole(
     }
 }
 
+#[rstest]
+#[case::mp4(&MP4)]
+#[case::ladder(&LADDER)]
+#[case::dash(&DASH)]
+#[tokio::test]
+async fn parts_without_sound_are_joined(#[case] preset: &'static Preset) {
+    let mut job = Job::new(preset, PAL, 0, &[0, 100, 180]);
+    job.plan.has_audio = false;
+    job.parts().await;
+    job.join().await;
+    let proved = job.prove().await.expect("is as it should be");
+    assert_eq!((proved.frames, proved.samples), (vec![180; preset.renditions.len()], None));
+}
+
 /// The lengths of a playlist's segments.
 fn lengths(playlist: &str) -> Vec<f64> {
     let length = |line: &str| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse().ok();

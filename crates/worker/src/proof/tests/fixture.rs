@@ -210,12 +210,13 @@ impl Job {
     }
 
     pub(crate) async fn join_files(&self, video: &[Vec<PathBuf>]) -> PathBuf {
-        let (lists, directory, audio) = (self.at("lists"), self.at("output"), self.audio());
+        let (lists, directory) = (self.at("lists"), self.at("output"));
+        let audio = Some(self.audio()).filter(|_| self.plan.has_audio);
         let order = join::Order {
             preset: self.preset,
             plan: &self.plan,
             video,
-            audio: Some(&audio),
+            audio: audio.as_deref(),
             lists: &lists,
             directory: &directory,
         };
@@ -226,7 +227,8 @@ impl Job {
     pub(crate) fn lists(&self) -> Parts {
         let list = |files: Vec<PathBuf>| files.into_iter().map(|file| file.with_extension("marks")).collect();
         let video = self.files().into_iter().map(list).collect();
-        Parts { plan: self.plan.clone(), video, audio: Some(self.audio().with_extension("marks")) }
+        let audio = Some(self.audio().with_extension("marks"));
+        Parts { plan: self.plan.clone(), video, audio: audio.filter(|_| self.plan.has_audio) }
     }
 
     /// The tracks of the output, by the names of its files.
@@ -243,7 +245,8 @@ impl Job {
             files.sort();
             files
         };
-        let track = |pieces, rendition, audio| Track { init: None, pieces, rendition, audio };
+        let has_audio = self.plan.has_audio;
+        let track = |pieces, rendition, audio| Track { init: None, pieces, rendition, audio: audio && has_audio };
         match self.preset.packaging {
             Packaging::Mp4 => vec![track(vec![output.join("output.mp4")], Some(0), true)],
             Packaging::Hls { ladder: false, .. } => vec![track(pieces("", "segment", ".ts"), Some(0), true)],
@@ -252,7 +255,7 @@ impl Job {
                 .enumerate()
                 .map(|(number, folder)| track(pieces(folder, "segment", ".ts"), Some(number), true))
                 .collect(),
-            Packaging::Dash { .. } => (0..3)
+            Packaging::Dash { .. } => (0..if has_audio { 3 } else { 2 })
                 .map(|number| Track {
                     init: Some(output.join(format!("init_{number}.m4s"))),
                     ..track(
