@@ -50,13 +50,8 @@ impl S3 {
                     let pause = self.client.timing().backoff;
                     self.unless_over(permit, sleep(pause).map(Ok)).await?;
                     let again = Box::pin(self.begin_to_read(key, offset, reading.etag.as_deref()));
-                    reading = match self.unless_over(permit, again).await {
-                        // It has all come, and its checksum is wrong.
-                        Err(Error::S3 { cause, .. }) if cause.contains("InvalidRange") => {
-                            return Err(self.unread(key, broken));
-                        }
-                        again => again?.ok_or_else(|| self.unread(key, "it is gone".to_owned()))?,
-                    };
+                    let again = self.unless_over(permit, again).await?;
+                    reading = again.ok_or_else(|| self.unread(key, broken))?;
                 }
             }
         }
@@ -76,6 +71,7 @@ impl S3 {
         }
     }
 
+    /// `None` where there is nothing to read from there on.
     async fn begin_to_read(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<Option<Reading>, Error> {
         let range = (offset > 0).then(|| format!("bytes={offset}-"));
         let request = self.client.get().await.get_object().bucket(&self.bucket).key(key);
@@ -83,6 +79,8 @@ impl S3 {
         match request.await {
             Ok(answer) => Ok(Some(Reading { etag: answer.e_tag, body: answer.body })),
             Err(SdkError::ServiceError(error)) if matches!(error.err(), GetObjectError::NoSuchKey(_)) => Ok(None),
+            // It had all come, and its checksum was wrong.
+            Err(SdkError::ServiceError(error)) if offset > 0 && error.raw().status().as_u16() == 416 => Ok(None),
             Err(error) => Err(cause::error("read", &self.bucket, key, &error)),
         }
     }
