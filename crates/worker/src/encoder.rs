@@ -20,11 +20,13 @@ use crate::{
 };
 
 pub(crate) use argv::OUTPUT_FILE;
+pub(crate) use part::{Cut, Files, encode_audio, encode_chunk, steady_rate};
 pub(crate) use progress::Progress;
 
 mod argv;
 pub(crate) mod join;
 mod master;
+mod part;
 mod progress;
 
 /// Limits of one encode.
@@ -75,6 +77,9 @@ pub(crate) enum Error {
     /// ffmpeg wrote a master playlist that cannot be read.
     #[error("master playlist: {0}")]
     Master(String),
+    /// The frames of a part are not those that were planned.
+    #[error("{0}")]
+    Frames(String),
     /// The caller gave up.
     #[error("cancelled")]
     Cancelled,
@@ -86,7 +91,7 @@ impl Error {
         match self {
             // A full disk does not always make ffmpeg fail; a playlist that it has just written and that is damaged tells.
             Self::Io(_) | Self::Killed(_) | Self::DiskFull | Self::Master(_) | Self::Cancelled => Blame::Infrastructure,
-            Self::Failed(_) | Self::Stalled(_) | Self::TimedOut(_) => Blame::Job,
+            Self::Failed(_) | Self::Stalled(_) | Self::TimedOut(_) | Self::Frames(_) => Blame::Job,
         }
     }
 }

@@ -18,6 +18,7 @@ mod lease;
 mod media;
 mod parts;
 mod permit;
+mod plan;
 mod proof;
 mod scratch;
 mod server;

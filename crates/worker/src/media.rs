@@ -10,6 +10,9 @@ use crate::{
     tool::{Ended, Invocation, Tail, Tools, run},
 };
 
+pub(crate) use frames::{Measured, Patience, measure};
+
+mod frames;
 mod json;
 
 /// ffprobe's answer is a few kilobytes; thousands of streams would be hostile.
@@ -18,6 +21,10 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// A container and the streams that matter.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Media {
+    /// How the container keeps time.
+    pub(crate) container: Container,
+    /// Time of the first stream's start on the container's clock, in seconds.
+    pub(crate) start: Option<f64>,
     /// Length in seconds.
     pub(crate) duration: Option<f64>,
     /// Average in bit/s.
@@ -27,8 +34,39 @@ pub(crate) struct Media {
     /// Whether that stream's frames are known to be evenly spaced. Only containers that count frames can tell: of a
     /// Matroska or MPEG-TS file, ffprobe knows no more than the rate that its header promises.
     pub(crate) has_even_frames: bool,
+    /// Whether the container's own table proves that they are, all but where an edit list cuts at both ends.
+    pub(crate) has_frame_table: bool,
     /// The audio stream to use: the one marked as default, or the first.
     pub(crate) audio: Option<Audio>,
+}
+
+/// What a container's clock and index are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Container {
+    /// It has an index of key frames: a search for a time ends at one before it.
+    Indexed,
+    /// Its clock may jump, and a search ends near a time, anywhere between two key frames: MPEG-TS, MPEG-PS.
+    Broadcast,
+    /// Not known.
+    #[default]
+    Other,
+}
+
+impl Media {
+    /// The time on the container's clock that is zero in an output: where the first stream starts. In a broadcast ffmpeg
+    /// counts only the streams that it uses.
+    pub(crate) fn origin(&self, with_audio: bool) -> f64 {
+        let used = [
+            self.video.as_ref().and_then(|video| video.start),
+            self.audio.as_ref().filter(|_| with_audio).and_then(|audio| audio.start),
+        ];
+        let first_used = used.into_iter().flatten().reduce(f64::min);
+        match self.container {
+            Container::Broadcast => first_used.or(self.start),
+            Container::Indexed | Container::Other => self.start.or(first_used),
+        }
+        .unwrap_or(0.0)
+    }
 }
 
 /// A video stream.

@@ -12,6 +12,8 @@ use crate::media::{FrameRate, Media, Video};
 /// Name of a single-file output.
 pub(crate) const OUTPUT_FILE: &str = "output.mp4";
 
+pub(super) mod part;
+
 const PLAYLIST: &str = "playlist.m3u8";
 const SEGMENTS: &str = "segment_%05d.ts";
 
@@ -30,14 +32,18 @@ pub(super) fn build(order: &Order<'_>) -> Vec<OsString> {
         let count = if shares_audio(order.preset.packaging) { 1 } else { order.preset.renditions.len() };
         audio_tracks(&mut args, settings, stream.index, count);
     }
-    // Frames keep the times that they have in the source: none is doubled or dropped to fit a constant rate.
-    args.add(["-fps_mode", "vfr", "-max_muxing_queue_size", "4096"]);
+    keep_times(&mut args);
     if let Some(clock) = fine_clock(order.preset.packaging, order.video) {
         // Of the picture only: sound has a clock of its own.
         args.add(["-enc_time_base:v", &clock]);
     }
     container(&mut args, order.preset, audio.is_some());
     args.0
+}
+
+/// Frames keep the times that they have in the source: none is doubled or dropped to fit a constant rate.
+fn keep_times(args: &mut Args) {
+    args.add(["-fps_mode", "vfr", "-max_muxing_queue_size", "4096"]);
 }
 
 /// What every run has: progress on standard output, errors on standard error.
@@ -76,11 +82,15 @@ const MAX_COARSE_RATE: f64 = 240.0;
 
 /// One decode, one branch a rendition.
 fn filter_graph(order: &Order<'_>) -> String {
+    let steady = steady(order.preset.packaging, order.source, order.video);
+    branches(order, &steady.map(|rate| format!("fps={rate},")).unwrap_or_default())
+}
+
+/// All renditions from what the filters in `first` leave, each of which ends with a comma.
+fn branches(order: &Order<'_>, first: &str) -> String {
     let renditions = order.preset.renditions;
     let shape = shape(order.preset.packaging, order.video.display);
-    let steady = steady(order.preset.packaging, order.source, order.video);
-    let steady = steady.map(|rate| format!("fps={rate},")).unwrap_or_default();
-    let mut graph = format!("[0:{}]{steady}split={}", order.video.index, renditions.len());
+    let mut graph = format!("[0:{}]{first}split={}", order.video.index, renditions.len());
     let mut branches = String::new();
     for (number, rendition) in renditions.iter().enumerate() {
         let size = rendition.fit.apply(order.video.display);
@@ -93,7 +103,7 @@ fn filter_graph(order: &Order<'_>) -> String {
 
 /// The constant rate that a segmented output needs, `None` where the source has it. ffmpeg adds up segment lengths from
 /// nominal frame lengths, so unevenly spaced frames would make playlists that do not add up.
-fn steady(packaging: Packaging, source: &Media, video: &Video) -> Option<FrameRate> {
+pub(super) fn steady(packaging: Packaging, source: &Media, video: &Video) -> Option<FrameRate> {
     let needs_steady = match packaging {
         Packaging::Mp4 => false,
         Packaging::Hls { .. } | Packaging::Dash { .. } => !source.has_even_frames,
@@ -138,21 +148,30 @@ fn video(args: &mut Args, order: &Order<'_>) {
     for number in 0..order.preset.renditions.len() {
         args.add(["-map", &format!("[v{number}]")]);
     }
-    args.add(["-c:v", "libx264", "-preset", order.preset.effort.name()]);
+    codec(args, order);
     for (number, rendition) in order.preset.renditions.iter().enumerate() {
-        match rendition.rate {
-            Rate::Quality { crf } => args.add([&format!("-crf:v:{number}"), &crf.to_string()]),
-            Rate::Bitrate { average_kbps, ceiling } => {
-                args.add([&format!("-b:v:{number}"), &format!("{average_kbps}k")]);
-                if let Some(Ceiling { max_kbps, buffer_kbit }) = ceiling {
-                    args.add([&format!("-maxrate:v:{number}"), &format!("{max_kbps}k")]);
-                    args.add([&format!("-bufsize:v:{number}"), &format!("{buffer_kbit}k")]);
-                }
-            }
-        }
+        rate(args, number, rendition.rate);
     }
     if let Packaging::Hls { segment_seconds, .. } | Packaging::Dash { segment_seconds } = order.preset.packaging {
         args.add(["-force_key_frames:v", &format!("expr:gte(t,n_forced*{segment_seconds})")]);
+    }
+}
+
+fn codec(args: &mut Args, order: &Order<'_>) {
+    args.add(["-c:v", "libx264", "-preset", order.preset.effort.name()]);
+}
+
+/// How the video stream of that number in its output spends its bits.
+fn rate(args: &mut Args, number: usize, rate: Rate) {
+    match rate {
+        Rate::Quality { crf } => args.add([&format!("-crf:v:{number}"), &crf.to_string()]),
+        Rate::Bitrate { average_kbps, ceiling } => {
+            args.add([&format!("-b:v:{number}"), &format!("{average_kbps}k")]);
+            if let Some(Ceiling { max_kbps, buffer_kbit }) = ceiling {
+                args.add([&format!("-maxrate:v:{number}"), &format!("{max_kbps}k")]);
+                args.add([&format!("-bufsize:v:{number}"), &format!("{buffer_kbit}k")]);
+            }
+        }
     }
 }
 

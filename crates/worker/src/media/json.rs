@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use preset::Size;
 use serde::Deserialize;
 
-use super::{Audio, FrameRate, Media, Video};
+use super::{Audio, Container, FrameRate, Media, Video};
 
 /// What ffprobe is asked for (`-show_entries`).
-pub(super) const ENTRIES: &str = "format=format_name,duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
+pub(super) const ENTRIES: &str = "format=format_name,start_time,duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
     sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,nb_frames:\
     stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
 
@@ -24,6 +24,7 @@ struct Answer {
 struct Format {
     #[serde(rename = "format_name")]
     kind: Option<String>,
+    start_time: Option<String>,
     duration: Option<String>,
     bit_rate: Option<String>,
 }
@@ -65,16 +66,29 @@ pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
     let video = of_type("video").filter_map(Stream::video).reduce(larger);
     let chosen = streams.iter().find(|stream| video.as_ref().is_some_and(|video| video.index == stream.index));
     let audio = of_type("audio").find(|stream| stream.has("default")).or_else(|| of_type("audio").next());
+    let kind = format.kind.as_deref().unwrap_or_default();
+    let container = container(kind);
     let media = Media {
+        container,
+        start: number(format.start_time.as_deref()),
         duration: number(format.duration.as_deref()),
         bit_rate: number(format.bit_rate.as_deref()),
         video,
         has_even_frames: chosen.is_some_and(Stream::has_even_frames),
+        has_frame_table: kind.starts_with("mov,") && chosen.is_some_and(Stream::has_one_frame_length),
         audio: audio.map(Stream::audio),
     };
-    let counts_from_zero = format.kind.is_some_and(|name| name.starts_with("matroska"));
+    let counts_from_zero = kind.starts_with("matroska");
     let starts = streams.iter().filter_map(|stream| number(stream.start_time.as_deref()));
     Ok(if counts_from_zero { without_lead(media, starts.reduce(f64::min).unwrap_or(0.0)) } else { media })
+}
+
+fn container(kind: &str) -> Container {
+    match kind {
+        "mpegts" | "mpeg" => Container::Broadcast,
+        _ if kind.starts_with("mov,") || kind.starts_with("matroska") => Container::Indexed,
+        _ => Container::Other,
+    }
 }
 
 /// Matroska's lengths count from zero on its clock, at which nothing may start: not even the first stream.
@@ -127,10 +141,15 @@ impl Stream {
         is_counted && average.zip(self.grid()).is_some_and(on_grid)
     }
 
+    /// Whether every frame has the same length in the container's table, which gives ffprobe both rates: the average is
+    /// then exactly the rate of the grid.
+    fn has_one_frame_length(&self) -> bool {
+        let average = self.avg_frame_rate.as_deref().and_then(rate);
+        self.has_even_frames() && average.is_some() && average == self.grid()
+    }
+
     fn grid(&self) -> Option<FrameRate> {
-        let (numerator, denominator) = self.r_frame_rate.as_deref()?.split_once('/')?;
-        let rate = FrameRate { numerator: numerator.parse().ok()?, denominator: denominator.parse().ok()? };
-        (rate.numerator > 0 && rate.denominator > 0).then_some(rate)
+        rate(self.r_frame_rate.as_deref()?)
     }
 
     fn audio(&self) -> Audio {
@@ -165,6 +184,13 @@ impl Stream {
 
 fn number(text: Option<&str>) -> Option<f64> {
     text?.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// An exact rate, which is not zero.
+fn rate(text: &str) -> Option<FrameRate> {
+    let (numerator, denominator) = text.split_once('/')?;
+    let rate = FrameRate { numerator: numerator.parse().ok()?, denominator: denominator.parse().ok()? };
+    (rate.numerator > 0 && rate.denominator > 0).then_some(rate)
 }
 
 /// `30000/1001` or `4:3`; `None` when it is zero or not defined.
