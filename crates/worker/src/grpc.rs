@@ -38,13 +38,8 @@ impl WorkerService for Service {
     type PlanJobStream = Streamed<JobProgress>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
-        let order =
-            Order::check(request.into_inner(), &self.desk.workshop).map_err(|rejection| rejected(&rejection))?;
-        let is_leased = order.attempt > 0;
-        let task = self.desk.start(order).map_err(refused)?;
-        // Lazily: a guard that is made only to be dropped would stop the task.
-        let stop = (!is_leased).then(|| StopOnDrop(task.control));
-        Ok(Response::new(Box::pin(events(&task.feed, stop))))
+        let order = Order::check(request.into_inner(), &self.desk.workshop);
+        self.begin(order.map_err(|rejection| rejected(&rejection))?).await
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
@@ -81,12 +76,25 @@ impl WorkerService for Service {
         Ok(Response::new(Box::pin(self.statuses())))
     }
 
-    async fn plan_job(&self, _: Request<PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
-        Err(Status::unimplemented("this worker does not split jobs"))
+    async fn plan_job(&self, request: Request<PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
+        let order = Order::check_plan(request.into_inner(), &self.desk.workshop);
+        self.begin(order.map_err(|rejection| rejected(&rejection))?).await
     }
 }
 
 impl Service {
+    /// Starts a job and listens to it.
+    async fn begin(&self, order: Order) -> Result<Response<Streamed<JobProgress>>, Status> {
+        if !order.is_reachable().await {
+            return Err(Status::failed_precondition("this worker does not see the parts of the job"));
+        }
+        let is_leased = order.attempt > 0;
+        let task = self.desk.start(order).map_err(refused)?;
+        // Lazily: a guard that is made only to be dropped would stop the task.
+        let stop = (!is_leased).then(|| StopOnDrop(task.control));
+        Ok(Response::new(Box::pin(events(&task.feed, stop))))
+    }
+
     /// An attempt that is known here, with its lease renewed from what its caller has seen.
     fn renewed(&self, job_id: &str, attempt: u32, seen: u64) -> Option<Ticket> {
         let ticket = self.desk.find(job_id, attempt)?;

@@ -133,7 +133,8 @@ pub(crate) async fn marks(
 /// Annex B, whatever the container has, without SEI, SPS, PPS and delimiters.
 const CANONICAL_VIDEO: &str = "h264_mp4toannexb,filter_units=remove_types=6-9";
 
-fn arguments(file: &Path, kind: Kind, out: &Path) -> Vec<OsString> {
+/// ffmpeg's arguments that write the marks of `file` to `out`, behind those that every run has.
+pub(crate) fn arguments(file: &Path, kind: Kind, out: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-copyts", "-protocol_whitelist", "file", "-i"].map(Into::into).into();
     args.push(uri::file(file));
     let rest: &[&str] = match kind {

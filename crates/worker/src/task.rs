@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub(crate) use denied::Denied;
-pub(crate) use order::{Order, Rejection, is_job_id};
+pub(crate) use order::{Order, Rejection, Work, is_job_id};
 pub(crate) use registry::{Control, Load, Refusal, Registry, Ticket};
 
 mod denied;

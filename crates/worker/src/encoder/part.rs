@@ -16,6 +16,7 @@ use super::{
 use crate::{
     media::{FrameRate, Media},
     plan::{Chunk, Grid},
+    proof::Kind,
     tool::{Invocation, Tools},
 };
 
@@ -53,7 +54,7 @@ pub(crate) async fn encode_chunk(
     let mut files = Files::new();
     for number in 0..order.preset.renditions.len() {
         let video = order.directory.join(part::video_file(number));
-        marks::write(tools, &video, marks::Kind::Video, limits, cancel).await?;
+        marks::write(tools, &video, Kind::Video, limits, cancel).await?;
         marks::check(&video, cut)?;
         add(&mut files, &video);
     }
@@ -74,7 +75,7 @@ pub(crate) async fn encode_audio(
     let Some(args) = part::audio(order) else { return Ok(None) };
     encode(tools, args, order, limits, report, cancel).await?;
     let audio = order.directory.join(part::AUDIO_FILE);
-    marks::write(tools, &audio, marks::Kind::Audio, limits, cancel).await?;
+    marks::write(tools, &audio, Kind::Audio, limits, cancel).await?;
     let mut files = Files::new();
     add(&mut files, &audio);
     Ok(Some(files))

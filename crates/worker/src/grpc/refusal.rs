@@ -28,6 +28,10 @@ pub(super) fn rejected(rejection: &Rejection) -> Status {
         | Rejection::NoOutput
         | Rejection::OutputType { .. }
         | Rejection::Metadata
+        | Rejection::ChunkSeconds
+        | Rejection::PlannedPart
+        | Rejection::Task(_)
+        | Rejection::Frames(_)
         | Rejection::Input(_)
         | Rejection::Storage(_) => Status::invalid_argument(rejection.to_string()),
     }

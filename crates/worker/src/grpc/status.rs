@@ -32,7 +32,7 @@ impl Service {
             clock_ms: terms.clock.now(),
             lease_ms: millis(terms.lasts),
             fence_ms: millis(terms.lasts.saturating_add(terms.margin)),
-            splits: false,
+            splits: true,
         }
     }
 

@@ -72,9 +72,8 @@ fn rates() -> impl Strategy<Value = FrameRate> {
 }
 
 fn grids() -> impl Strategy<Value = Grid> {
-    (rates(), -1_000_000_i64..1_000_000, 1..=MAX_FRAMES).prop_filter_map("cannot be counted", |(rate, start, frames)| {
-        Grid::new(rate, start, frames).ok()
-    })
+    (rates(), -1_000_000_i64..1_000_000, 1..=MAX_FRAMES)
+        .prop_filter_map("cannot be counted", |(rate, start, frames)| Grid::new(rate, start, frames).ok())
 }
 
 proptest! {

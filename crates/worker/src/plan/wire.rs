@@ -45,7 +45,11 @@ pub(crate) fn plan_from(plan: Option<v1::Plan>) -> Result<Plan, Invalid> {
     let count = u64::try_from(chunks.len()).unwrap_or(u64::MAX);
     let next = |next: u64, chunk: &Chunk| (chunk.first == next && grid.holds(*chunk)).then(|| next + chunk.frames);
     let is_whole = chunks.iter().try_fold(0, next) == Some(grid.frames());
-    if (2..=MAX_CHUNKS).contains(&count) && is_whole { Ok(Plan { grid, chunks, has_audio }) } else { Err(Invalid::Chunks) }
+    if (2..=MAX_CHUNKS).contains(&count) && is_whole {
+        Ok(Plan { grid, chunks, has_audio })
+    } else {
+        Err(Invalid::Chunks)
+    }
 }
 
 fn grid_from(grid: Option<v1::FrameGrid>) -> Result<Grid, Invalid> {

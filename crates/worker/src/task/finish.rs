@@ -209,7 +209,8 @@ impl Bench<'_> {
     }
 }
 
-fn storing(error: uploader::Error) -> Failure {
+/// Parts are stored and fetched while the job is encoded.
+pub(super) fn storing(error: uploader::Error) -> Failure {
     match error {
         uploader::Error::Cancelled => Failure::Stopped,
         error => Failure::encoding(&error, error.blame()),

@@ -1,13 +1,19 @@
 //! A request that was checked: everything that can be known without I/O is right.
 
 use preset::{OutputType, Preset};
-use proto::v1::{JobRequest, OutputConfig};
+use proto::v1::{JobRequest, OutputConfig, PlanRequest};
 
 use super::Workshop;
 use crate::{
     input::{self, Location},
+    parts,
+    plan::Invalid,
     uploader::{self, Author, Content, Destination, Storage},
 };
+
+pub(crate) use work::Work;
+
+mod work;
 
 /// Longest job id in bytes.
 const MAX_JOB_ID: usize = 128;
@@ -15,9 +21,14 @@ const MAX_JOB_ID: usize = 128;
 /// S3's limit for an object's own metadata, in bytes.
 const MAX_METADATA: usize = 2048;
 
+/// Shorter chunks would be mostly overhead, longer ones are none, in seconds.
+const CHUNK_SECONDS: std::ops::RangeInclusive<f64> = 0.5..=86_400.0;
+
 /// A job to run.
 #[derive(Debug)]
 pub(crate) struct Order {
+    /// What of the job is to be done.
+    pub(crate) work: Work,
     pub(crate) job_id: String,
     /// Which try at the job; 0 where the task belongs to its stream.
     pub(crate) attempt: u32,
@@ -54,6 +65,18 @@ pub(crate) enum Rejection {
     /// S3 could not store it.
     #[error("output.metadata: keys must be HTTP tokens, values printable ASCII, all together at most 2 KiB")]
     Metadata,
+    /// No such length.
+    #[error("chunk_seconds: give 0.5 to 86400")]
+    ChunkSeconds,
+    /// A part cannot be split again.
+    #[error("job.task: a part of a split job is not planned")]
+    PlannedPart,
+    /// The part of a split job.
+    #[error("task.{0}")]
+    Task(&'static str),
+    /// Its frames.
+    #[error("task: {0}")]
+    Frames(#[from] Invalid),
     /// The input.
     #[error(transparent)]
     Input(#[from] input::Error),
@@ -64,7 +87,41 @@ pub(crate) enum Rejection {
 
 impl Order {
     /// Checks a request against what this worker can do.
-    pub(crate) fn check(request: JobRequest, workshop: &Workshop) -> Result<Self, Rejection> {
+    pub(crate) fn check(mut request: JobRequest, workshop: &Workshop) -> Result<Self, Rejection> {
+        let task = request.task.take();
+        let mut order = Self::check_whole(request, workshop)?;
+        if let Some(task) = task {
+            order.work = Work::check(task, order.preset)?;
+        }
+        Ok(order)
+    }
+
+    /// Checks a request for a job that may be split.
+    pub(crate) fn check_plan(request: PlanRequest, workshop: &Workshop) -> Result<Self, Rejection> {
+        let PlanRequest { job, chunk_seconds } = request;
+        let job = job.ok_or(Rejection::JobId)?;
+        if job.task.is_some() {
+            return Err(Rejection::PlannedPart);
+        }
+        if !CHUNK_SECONDS.contains(&chunk_seconds) {
+            return Err(Rejection::ChunkSeconds);
+        }
+        let order = Self::check_whole(job, workshop)?;
+        Ok(Self { work: Work::Plan { chunk_seconds }, ..order })
+    }
+
+    /// Whether the parts of the job, if it is split, are where this worker can see them. A cleanup that is tried again may
+    /// have none left.
+    pub(crate) async fn is_reachable(&self) -> bool {
+        match (&self.work, self.work.parent()) {
+            (Work::Cleanup { .. }, _) if self.attempt > 1 => true,
+            // What cannot be found out now shows when the parts are used.
+            (_, Some(parent)) => parts::is_shared(&self.storage, parent).await.unwrap_or(true),
+            (_, None) => true,
+        }
+    }
+
+    fn check_whole(request: JobRequest, workshop: &Workshop) -> Result<Self, Rejection> {
         if !is_job_id(&request.job_id) {
             return Err(Rejection::JobId);
         }
@@ -89,7 +146,17 @@ impl Order {
         destination.check_path()?;
         let storage = workshop.storages.get(&storage)?.clone();
         let location = Location::parse(&request.input_url, &workshop.inputs)?;
-        Ok(Self { job_id: request.job_id, attempt, seen: request.clock_ms, preset, location, storage, destination })
+        let work = Work::Whole;
+        Ok(Self {
+            work,
+            job_id: request.job_id,
+            attempt,
+            seen: request.clock_ms,
+            preset,
+            location,
+            storage,
+            destination,
+        })
     }
 }
 

@@ -1,4 +1,7 @@
 //! The way of one job: prepare, encode, validate, publish, clean up.
+//!
+//! - [`whole`]: everything of a job
+//! - [`split`]: its plan, and its parts
 
 use std::{
     path::{Path, PathBuf},
@@ -10,9 +13,8 @@ use std::{
 use url::Url;
 
 use super::{
-    Order, Workshop,
+    Order, Work, Workshop,
     failure::Failure,
-    output,
     registry::{Kept, Slot},
     reporter::{Done, Reporter},
 };
@@ -20,11 +22,13 @@ use crate::{
     encoder::{self, Progress},
     failure::Blame,
     input::Source,
-    media::{self, Media, ProbeError},
+    media::{self, Media, ProbeError, Video},
     permit::Permit,
     scratch::Scratch,
-    validator::Subject,
 };
+
+mod split;
+mod whole;
 
 /// How many silences an input may have while it is looked at: opening takes several requests.
 const PROBE_SILENCES: u32 = 4;
@@ -40,7 +44,7 @@ pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut r
     let reason = control.reason();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &outcome {
-        Ok(done) => tracing::info!(job.id = order.job_id, url = %done.url, done.earlier, duration_ms, "job completed"),
+        Ok(done) => tracing::info!(job.id = order.job_id, %done, duration_ms, "job completed"),
         Err(failure) => {
             tracing::info!(job.id = order.job_id, %failure, ?reason, duration_ms, "job ended without a result");
         }
@@ -69,13 +73,23 @@ impl Job<'_> {
 
     async fn run(&self, reporter: &mut Reporter) -> Result<Done, Failure> {
         reporter.processing();
-        if let Some(url) = self.published().await? {
-            return Ok(Done { url, earlier: true });
+        match &self.order.work {
+            Work::Whole | Work::Plan { .. } | Work::Finish { .. } => {
+                if let Some(url) = self.published().await? {
+                    return Ok(Done::Published { url, earlier: true, certificate: None });
+                }
+            }
+            Work::Chunk { parent, .. } | Work::Audio { parent } => {
+                if let Some(part) = self.stored(parent).await? {
+                    return Ok(Done::Stored { part, earlier: true });
+                }
+            }
+            Work::Cleanup { parent } => return self.clean_up(parent).await,
         }
         let (root, name) = (self.workshop.work_dir.clone(), self.order.job_id.clone());
         let scratch = blocking(move || Scratch::create(&root, &name)).await;
         let scratch = scratch.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
-        let result = self.produce(scratch.path(), reporter).await.map(|url| Done { url, earlier: false });
+        let result = self.produce(scratch.path(), reporter).await;
         if let Err(error) = scratch.remove().await {
             // The next start sweeps it.
             tracing::warn!(job.id = self.order.job_id, %error, "cannot remove the job's work folder");
@@ -83,13 +97,27 @@ impl Job<'_> {
         result
     }
 
-    async fn produce(&self, scratch: &Path, reporter: &mut Reporter) -> Result<Url, Failure> {
+    async fn produce(&self, scratch: &Path, reporter: &mut Reporter) -> Result<Done, Failure> {
         let source = self.open().await?;
         let media = self.probe(&source).await?;
-        let output = self.encode(&source, &media, scratch, reporter).await?;
-        self.validate(&media, &output).await?;
-        reporter.uploading();
-        self.publish(output, scratch).await
+        let subject = Subject { source: &source, media: &media, scratch };
+        match &self.order.work {
+            Work::Whole => self.produce_whole(&subject, reporter).await,
+            Work::Plan { chunk_seconds } => match self.plan(&subject, *chunk_seconds).await? {
+                Ok(plan) => Ok(Done::Planned(plan)),
+                Err(whole) => {
+                    reporter.whole(source.cause(&whole.to_string()));
+                    self.produce_whole(&subject, reporter).await
+                }
+            },
+            Work::Chunk { parent, cut } => self.produce_chunk(&subject, parent, cut, reporter).await,
+            Work::Audio { parent } => self.produce_audio(&subject, parent, reporter).await,
+            Work::Finish { parent, plan, chunks, audio } => {
+                self.finish(&subject, parent, plan, (chunks, audio.as_ref()), reporter).await
+            }
+            // It needs no source.
+            Work::Cleanup { parent } => self.clean_up(parent).await,
+        }
     }
 
     /// Where an earlier attempt has published whole, though nobody heard of it.
@@ -132,46 +160,46 @@ impl Job<'_> {
         }
     }
 
-    async fn encode(
-        &self,
-        source: &Source,
-        media: &Media,
-        scratch: &Path,
-        reporter: &mut Reporter,
-    ) -> Result<PathBuf, Failure> {
-        let no_video = || source.unread().unwrap_or_else(|| "has no video stream".to_owned());
-        let video = media.video.as_ref().ok_or_else(|| unusable(&no_video()))?;
+    async fn make_output(&self, scratch: &Path) -> Result<PathBuf, Failure> {
         let directory = scratch.join("output");
         tokio::fs::create_dir(&directory).await.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
-        let order = encoder::Order {
+        Ok(directory)
+    }
+
+    fn encoder_order<'b>(&self, subject: &Subject<'b>, directory: &'b Path) -> Result<encoder::Order<'b>, Failure> {
+        Ok(encoder::Order {
             preset: self.order.preset,
-            input: &source.input,
-            source: media,
-            video,
-            directory: &directory,
-        };
-        let duration = video.duration.or(media.duration);
-        let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
-        let Workshop { tools, limits, .. } = self.workshop;
-        let encoded = encoder::encode(tools, &order, limits, report, self.permit.token()).await;
-        if let (Ok(_) | Err(encoder::Error::Failed(_)), Some(cause)) = (&encoded, source.unread()) {
+            input: &subject.source.input,
+            source: subject.media,
+            video: subject.video()?,
+            directory,
+        })
+    }
+}
+
+/// What a job is made of.
+struct Subject<'a> {
+    source: &'a Source,
+    media: &'a Media,
+    scratch: &'a Path,
+}
+
+impl<'a> Subject<'a> {
+    fn video(&self) -> Result<&'a Video, Failure> {
+        let no_video = || self.source.unread().unwrap_or_else(|| "has no video stream".to_owned());
+        self.media.video.as_ref().ok_or_else(|| unusable(&no_video()))
+    }
+
+    /// What an encode made, unless it is not of all of the input.
+    fn judge<T>(&self, encoded: Result<T, encoder::Error>) -> Result<T, Failure> {
+        if let (Ok(_) | Err(encoder::Error::Failed(_)), Some(cause)) = (&encoded, self.source.unread()) {
             return Err(unusable(&cause));
         }
         encoded.map_err(|error| match error {
             encoder::Error::Cancelled => Failure::Stopped,
-            encoder::Error::Failed(said) => Failure::encoding(source.cause(&said), Blame::Job),
+            encoder::Error::Failed(said) => Failure::encoding(self.source.cause(&said), Blame::Job),
             error => Failure::encoding(&error, error.blame()),
         })
-    }
-
-    async fn validate(&self, source: &Media, output: &Path) -> Result<(), Failure> {
-        let subject = Subject { preset: self.order.preset, source, output };
-        output::validate(self.workshop, &subject, self.permit).await
-    }
-
-    async fn publish(&self, output: PathBuf, scratch: &Path) -> Result<Url, Failure> {
-        let Order { storage, destination, preset, .. } = self.order;
-        output::publish(storage, destination, preset, output, scratch, self.permit).await
     }
 }
 

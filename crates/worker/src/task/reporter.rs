@@ -1,6 +1,8 @@
 //! The events of one job, in the contract's order: queued, processing, uploading, then one terminal event.
 
-use proto::v1::{FailureKind, JobProgress, JobStatus};
+use std::fmt;
+
+use proto::v1::{Certificate, FailureKind, JobProgress, JobStatus, Part};
 use service::feed::Feed;
 use url::Url;
 
@@ -8,15 +10,44 @@ use super::{
     failure::{Failure, kind},
     registry::Reason,
 };
-use crate::{encoder::Progress, failure::Blame};
+use crate::{encoder::Progress, failure::Blame, plan::Plan};
 
-/// How a job ended well.
+/// How a job ended well. `earlier`: an earlier attempt had done it.
 #[derive(Debug)]
-pub(super) struct Done {
-    /// Where the output is.
-    pub(super) url: Url,
-    /// True when an earlier attempt had published it.
-    pub(super) earlier: bool,
+pub(super) enum Done {
+    /// The output is published.
+    Published {
+        /// Where it is.
+        url: Url,
+        /// See above.
+        earlier: bool,
+        /// What proves it whole, where this attempt has looked at it.
+        certificate: Option<Box<Certificate>>,
+    },
+    /// It is to be split.
+    Planned(Plan),
+    /// A part of a split job is stored.
+    Stored {
+        /// What the join needs to find it.
+        part: Part,
+        /// See above.
+        earlier: bool,
+    },
+    /// Nothing is left of the parts.
+    Removed,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Published { url, earlier: false, .. } => write!(f, "published {url}"),
+            Self::Published { url, earlier: true, .. } => write!(f, "published {url} earlier"),
+            Self::Planned(plan) => write!(f, "planned {} chunks", plan.chunks.len()),
+            Self::Stored { earlier: false, .. } => f.write_str("stored"),
+            Self::Stored { earlier: true, .. } => f.write_str("stored earlier"),
+            Self::Removed => f.write_str("removed the parts"),
+        }
+    }
 }
 
 /// Tells a job's caller how it goes. When dropped before the end it says so: a caller never waits for nothing.
@@ -25,13 +56,14 @@ pub(super) struct Reporter {
     job_id: String,
     feed: Feed<JobProgress>,
     percent: f32,
+    whole: String,
     finished: bool,
 }
 
 impl Reporter {
     /// A reporter whose job is queued.
     pub(super) fn new(job_id: String, feed: Feed<JobProgress>) -> Self {
-        let reporter = Self { job_id, feed, percent: 0.0, finished: false };
+        let reporter = Self { job_id, feed, percent: 0.0, whole: String::new(), finished: false };
         reporter.feed.milestone(reporter.event(JobStatus::Queued, "queued"));
         reporter
     }
@@ -39,6 +71,12 @@ impl Reporter {
     /// The job has begun.
     pub(super) fn processing(&self) {
         self.feed.milestone(self.event(JobStatus::Processing, "reading the input"));
+    }
+
+    /// The job is not split, for this reason.
+    pub(super) fn whole(&mut self, reason: String) {
+        self.whole = reason;
+        self.feed.milestone(self.event(JobStatus::Processing, "encoding the whole"));
     }
 
     /// The encode of an input of this length has come further. A percentage below an earlier one is not told.
@@ -61,16 +99,32 @@ impl Reporter {
     /// The end.
     pub(super) fn finish(mut self, outcome: &Result<Done, Failure>, reason: Reason) {
         let event = match outcome {
-            Ok(Done { url, earlier }) => {
-                self.percent = 100.0;
-                let message = if *earlier { "already published by an earlier attempt" } else { "completed" };
-                JobProgress { output_url: url.to_string(), ..self.event(JobStatus::Completed, message) }
-            }
+            Ok(done) => self.done(done),
             Err(Failure::Stopped) => self.stopped(reason),
             Err(failure @ Failure::Failed { blame, .. }) => self.failed(failure.to_string(), kind(*blame)),
         };
         self.finished = true;
         self.feed.finish(event);
+    }
+
+    fn done(&mut self, done: &Done) -> JobProgress {
+        if let Done::Planned(plan) = done {
+            return JobProgress { plan: Some(plan.into()), ..self.event(JobStatus::Planned, "to be split") };
+        }
+        self.percent = 100.0;
+        let completed = |message| self.event(JobStatus::Completed, message);
+        match done {
+            Done::Published { url, earlier, certificate } => {
+                let message = if *earlier { "already published by an earlier attempt" } else { "completed" };
+                let certificate = certificate.as_deref().cloned();
+                JobProgress { output_url: url.to_string(), certificate, ..completed(message) }
+            }
+            Done::Stored { part, earlier } => {
+                let message = if *earlier { "already stored by an earlier attempt" } else { "completed" };
+                JobProgress { part: Some(part.clone()), ..completed(message) }
+            }
+            Done::Planned(_) | Done::Removed => completed("completed"),
+        }
     }
 
     fn stopped(&self, reason: Reason) -> JobProgress {
@@ -100,7 +154,7 @@ impl Reporter {
             speed: None,
             eta_seconds: None,
             plan: None,
-            whole: String::new(),
+            whole: self.whole.clone(),
             part: None,
             certificate: None,
         }
@@ -137,7 +191,7 @@ mod tests {
     }
 
     fn done(earlier: bool) -> Done {
-        Done { url: "file:///out.mp4".parse().expect("a URL"), earlier }
+        Done::Published { url: "file:///out.mp4".parse().expect("a URL"), earlier, certificate: None }
     }
 
     /// So many seconds of 100 at twice the speed.

@@ -1,12 +1,15 @@
 //! What the worker keeps in a storage for itself: below a prefix that no client can name.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use ring::digest::{Context, SHA256};
 use service::key;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Error, Storage};
+use super::{Error, Storage, s3::Sink};
 use crate::permit::Permit;
 
 /// Where it is.
@@ -50,6 +53,41 @@ impl Summing {
     }
 }
 
+/// A file that is read whole.
+struct Small {
+    path: String,
+    content: Vec<u8>,
+}
+
+fn push(small: &Mutex<Small>, bytes: &[u8]) -> Result<(), Error> {
+    let mut small = small.lock().unwrap_or_else(PoisonError::into_inner);
+    if small.content.len() + bytes.len() > MAX_SMALL {
+        return Err(Error::Damaged { path: small.path.clone(), problem: "is too large".to_owned() });
+    }
+    small.content.extend_from_slice(bytes);
+    Ok(())
+}
+
+impl Sink for Arc<Mutex<Small>> {
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        push(self, bytes)
+    }
+}
+
+/// A file that is copied to this machine.
+struct Copying<'a> {
+    file: tokio::fs::File,
+    into: &'a Path,
+    summing: Summing,
+}
+
+impl Sink for Copying<'_> {
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.summing.add(bytes);
+        self.file.write_all(bytes).await.map_err(Error::io("write", self.into))
+    }
+}
+
 /// Whether a path below the prefix is one of the worker's own.
 pub(super) fn check(path: &str) -> Result<(), Error> {
     let inner = path.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('/'));
@@ -63,23 +101,14 @@ impl Storage {
     /// When it cannot be read, or is not small.
     pub(crate) async fn read_small(&self, path: &str, permit: &Permit) -> Result<Option<Vec<u8>>, Error> {
         check(path)?;
-        let (send, receive) = std::sync::mpsc::channel();
-        let mut size = 0;
-        let too_large = Error::Damaged { path: path.to_owned(), problem: "is too large".to_owned() };
-        let mut too_large = Some(too_large);
-        let mut sink = move |bytes: &[u8]| {
-            size += bytes.len();
-            if size > MAX_SMALL {
-                return Err(too_large.take().unwrap_or(Error::Crashed));
-            }
-            // The receiver is below.
-            send.send(bytes.to_vec()).map_err(|_| Error::Crashed)
-        };
+        let small = Arc::new(Mutex::new(Small { path: path.to_owned(), content: Vec::new() }));
+        let mut shared = Arc::clone(&small);
         let there = match self {
-            Self::S3(s3) => s3.read(path, permit, async |bytes| sink(bytes)).await?,
-            Self::Local(local) => local.read(path, permit, sink).await?,
+            Self::S3(s3) => s3.read(path, permit, &mut shared).await?,
+            Self::Local(local) => local.read(path, permit, move |bytes| push(&shared, bytes)).await?,
         };
-        Ok(there.then(|| receive.try_iter().flatten().collect()))
+        let content = std::mem::take(&mut small.lock().unwrap_or_else(PoisonError::into_inner).content);
+        Ok(there.then_some(content))
     }
 
     /// Brings a file of the worker's own to `into`, and proves it to be the one that was stored.
@@ -91,16 +120,11 @@ impl Storage {
         let damaged = |problem: &str| Error::Damaged { path: path.to_owned(), problem: problem.to_owned() };
         let found = match self {
             Self::S3(s3) => {
-                let mut file = tokio::fs::File::create(into).await.map_err(Error::io("write", into))?;
-                let mut summing = Summing::default();
-                let there = s3
-                    .read(path, permit, async |bytes| {
-                        summing.add(bytes);
-                        file.write_all(bytes).await.map_err(Error::io("write", into))
-                    })
-                    .await?;
-                file.flush().await.map_err(Error::io("write", into))?;
-                there.then(|| summing.finish())
+                let file = tokio::fs::File::create(into).await.map_err(Error::io("write", into))?;
+                let mut copy = Copying { file, into, summing: Summing::default() };
+                let there = s3.read(path, permit, &mut copy).await?;
+                copy.file.flush().await.map_err(Error::io("write", into))?;
+                there.then(|| copy.summing.finish())
             }
             Self::Local(local) => local.copy(path, into, permit).await?,
         };

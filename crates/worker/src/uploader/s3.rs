@@ -17,8 +17,8 @@ use std::{
 
 use url::Url;
 
-pub(super) use self::client::Aborted;
 pub(crate) use self::client::{S3Client, S3Settings, Timing};
+pub(super) use self::{client::Aborted, fetch::Sink};
 use super::{Artifact, Destination, Error};
 use crate::permit::Permit;
 

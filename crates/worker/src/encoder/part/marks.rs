@@ -10,35 +10,13 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    encoder::{
-        Cut, Error, Limits,
-        argv::{Args, common, part::frame_ticks},
-        supervise,
-    },
-    tool::{Invocation, Tools},
-    validator::uri,
+    encoder::{Cut, Error, Limits, argv::part::frame_ticks, run_tool},
+    proof::{self, Kind},
+    tool::Tools,
 };
 
 /// Of a list's name.
 pub(super) const EXTENSION: &str = "marks";
-
-/// What is listed.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    /// H.264. Parameter sets, delimiters and messages differ between containers, slices do not.
-    Video,
-    /// AAC.
-    Audio,
-}
-
-impl Kind {
-    fn selection(self) -> [&'static str; 4] {
-        match self {
-            Self::Video => ["-map", "0:v:0", "-bsf:v", "h264_mp4toannexb,filter_units=remove_types=6-9"],
-            Self::Audio => ["-map", "0:a:0", "-bsf:a", "null"],
-        }
-    }
-}
 
 /// Writes the list beside the file.
 pub(super) async fn write(
@@ -48,16 +26,9 @@ pub(super) async fn write(
     limits: &Limits,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut args = Args::default();
-    common(&mut args);
-    args.add(["-copyts", "-protocol_whitelist", "file", "-i"]);
-    args.0.push(uri::file(media));
-    args.add(kind.selection());
-    args.add(["-c", "copy", "-f", "framehash", "-hash", "md5"]);
-    args.0.push(uri::file(&media.with_extension(EXTENSION)));
+    let args = proof::arguments(media, kind, &media.with_extension(EXTENSION));
     let directory = media.parent().unwrap_or(Path::new("."));
-    let ffmpeg = Invocation::new(&tools.ffmpeg, args.0).in_directory(directory);
-    supervise(&ffmpeg, directory, limits, |_| (), cancel).await.map(drop)
+    run_tool(tools, args, directory, limits, cancel).await.map(drop)
 }
 
 /// Whether a video's list has every frame of the range once, at its time. Blocks.

@@ -42,7 +42,7 @@ impl Bench {
             let from = if number == 0 { made } else { "" };
             ffmpeg(&folder, &format!("{from} {step}"));
         }
-        let mut operand = std::ffi::OsString::from("file:");
+        let mut operand = OsString::from("file:");
         operand.push(folder.path().join(source));
         let tools = Tools { ffmpeg: "ffmpeg".into(), ffprobe: "ffprobe".into() };
         Self { folder, tools, input: Input { args: vec!["-i".into(), operand], proxy: None } }
@@ -245,6 +245,6 @@ async fn audio_is_that_of_a_whole_run() {
     let (expected, found) = (list("whole/output.mp4"), list("audio/a.mp4"));
     assert!(expected.len() > 800 && found.len() == expected.len());
     for ((at, expected), (found_at, found)) in expected.iter().zip(&found) {
-        assert!((at - found_at).abs() <= 1000 && expected == found, "{at} {found_at}");
+        assert!((at - found_at).abs() <= 45 && expected == found, "{at} {found_at}");
     }
 }

@@ -14,6 +14,13 @@ use crate::{failure::Blame, permit::Permit};
 /// How often a body may break off.
 const TRIES: u32 = 4;
 
+/// Takes the bytes of an object. A trait, since of an async closure the compiler cannot prove that its future can be sent
+/// to another thread.
+pub(in crate::uploader) trait Sink: Send {
+    /// Takes what comes next.
+    fn take(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// A body that is being read.
 struct Reading {
     body: ByteStream,
@@ -29,7 +36,7 @@ impl S3 {
         &self,
         key: &str,
         permit: &Permit,
-        mut sink: impl AsyncFnMut(&[u8]) -> Result<(), Error>,
+        sink: &mut impl Sink,
     ) -> Result<bool, Error> {
         let Some(mut reading) = self.unless_over(permit, Box::pin(self.begin_to_read(key, 0, None))).await? else {
             return Ok(false);
@@ -39,7 +46,7 @@ impl S3 {
             match self.piece(&mut reading, permit).await? {
                 Ok(None) => return Ok(true),
                 Ok(Some(bytes)) => {
-                    sink(&bytes).await?;
+                    sink.take(&bytes).await?;
                     offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 }
                 Err(broken) => {

@@ -1,0 +1,165 @@
+//! The way of a split job: its plan, and each of its parts.
+
+use proto::v1::Part;
+
+use super::{Job, PROBE_SILENCES, Subject, describe, unusable};
+use crate::{
+    encoder::{self, Cut, Files, Progress},
+    media::{self, FrameRate, Measured, Patience},
+    parts,
+    plan::{self, Grid, Plan, Whole},
+    task::{
+        Order, Work, Workshop,
+        failure::Failure,
+        finish::{Finish, clean_up, finish, storing},
+        reporter::{Done, Reporter},
+    },
+};
+
+impl Job<'_> {
+    /// A plan, or why the job is better not split.
+    pub(super) async fn plan(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Plan, Whole>, Failure> {
+        let has_audio = self.order.preset.audio.is_some() && subject.media.audio.is_some();
+        let grid = match self.grid(subject, chunk_seconds).await? {
+            Ok(grid) => grid,
+            Err(whole) => return Ok(Err(whole)),
+        };
+        // A source that could not be read to its end is not known.
+        if let Some(cause) = subject.source.unread() {
+            return Err(unusable(&cause));
+        }
+        let plan = match plan::split(grid, self.order.preset, chunk_seconds, has_audio) {
+            Ok(plan) => plan,
+            Err(whole) => return Ok(Err(whole)),
+        };
+        parts::mark(&self.order.storage, &self.order.job_id).await.map_err(storing)?;
+        Ok(Ok(plan))
+    }
+
+    async fn grid(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Grid, Whole>, Failure> {
+        let (media, video) = (subject.media, subject.video()?);
+        // What is certainly short is not read to its end.
+        if video.duration.or(media.duration).is_some_and(|length| length < chunk_seconds) {
+            return Ok(Err(Whole::Short(chunk_seconds)));
+        }
+        let Workshop { tools, limits, inputs, .. } = self.workshop;
+        let patience = Patience { silence: inputs.patience * PROBE_SILENCES, total: limits.total };
+        let origin = media.origin(self.order.preset.audio.is_some());
+        let cancel = self.permit.token();
+        match media::measure(tools, &subject.source.input, media, origin, patience, cancel).await {
+            Measured::Even(grid) => Ok(match encoder::steady_rate(self.order.preset, media) {
+                // The whole run would make other frames than the source has.
+                Some(steady) if !is_same(steady, grid.rate()) => Err(Whole::Uneven),
+                Some(_) | None => Ok(grid),
+            }),
+            Measured::Uneven(whole) => Ok(Err(whole)),
+            Measured::Cancelled => Err(Failure::Stopped),
+        }
+    }
+
+    /// Encodes a range of the video and stores it.
+    pub(super) async fn produce_chunk(
+        &self,
+        subject: &Subject<'_>,
+        parent: &str,
+        cut: &Cut,
+        reporter: &mut Reporter,
+    ) -> Result<Done, Failure> {
+        let duration = Some(cut.grid.seconds(cut.chunk.frames));
+        let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
+        let directory = self.make_output(subject.scratch).await?;
+        let order = self.encoder_order(subject, &directory)?;
+        let Workshop { tools, limits, .. } = self.workshop;
+        let encoded = encoder::encode_chunk(tools, &order, cut, limits, report, self.permit.token()).await;
+        self.store(subject, parent, subject.judge(encoded)?, reporter).await
+    }
+
+    /// Encodes the audio and stores it.
+    pub(super) async fn produce_audio(
+        &self,
+        subject: &Subject<'_>,
+        parent: &str,
+        reporter: &mut Reporter,
+    ) -> Result<Done, Failure> {
+        let audio = subject.media.audio.as_ref();
+        let duration = audio.and_then(|audio| audio.duration).or(subject.media.duration);
+        let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
+        let directory = self.make_output(subject.scratch).await?;
+        let order = self.encoder_order(subject, &directory)?;
+        let Workshop { tools, limits, .. } = self.workshop;
+        let encoded = encoder::encode_audio(tools, &order, limits, report, self.permit.token()).await;
+        let files = subject.judge(encoded)?.ok_or_else(|| unusable("has no audio any more"))?;
+        self.store(subject, parent, files, reporter).await
+    }
+
+    /// Joins the parts, proves the result and publishes it.
+    pub(super) async fn finish(
+        &self,
+        subject: &Subject<'_>,
+        parent: &str,
+        plan: &Plan,
+        (chunks, audio): (&[Part], Option<&Part>),
+        reporter: &mut Reporter,
+    ) -> Result<Done, Failure> {
+        let Order { preset, storage, destination, .. } = self.order;
+        let order = Finish {
+            preset,
+            source: subject.media,
+            storage,
+            destination,
+            parent,
+            plan: &plan.into(),
+            chunks,
+            audio,
+            commands: Vec::new(),
+        };
+        let (url, certificate) = finish(self.workshop, order, subject.scratch, reporter, self.permit).await?;
+        Ok(Done::Published { url, earlier: false, certificate: Some(Box::new(certificate)) })
+    }
+
+    /// What an earlier attempt has stored, though nobody heard of it.
+    pub(super) async fn stored(&self, parent: &str) -> Result<Option<Part>, Failure> {
+        if self.order.attempt < 2 {
+            return Ok(None);
+        }
+        let Order { storage, destination, .. } = self.order;
+        let name = self.part_name();
+        let stored = parts::stored(storage, parent, &name, destination.author.as_ref(), self.permit);
+        tokio::select! {
+            stored = stored => stored.map_err(storing),
+            () = self.permit.token().cancelled() => Err(Failure::Stopped),
+        }
+    }
+
+    /// Removes the parts.
+    pub(super) async fn clean_up(&self, parent: &str) -> Result<Done, Failure> {
+        clean_up(&self.order.storage, parent, self.permit).await.map(|()| Done::Removed)
+    }
+
+    async fn store(
+        &self,
+        subject: &Subject<'_>,
+        parent: &str,
+        files: Files,
+        reporter: &mut Reporter,
+    ) -> Result<Done, Failure> {
+        reporter.uploading();
+        let Order { storage, destination, .. } = self.order;
+        let (name, author) = (self.part_name(), destination.author.as_ref());
+        let stored = parts::store(storage, parent, &name, files, author, subject.scratch, self.permit).await;
+        stored.map(|part| Done::Stored { part, earlier: false }).map_err(storing)
+    }
+
+    /// Name of the folder of this part.
+    fn part_name(&self) -> String {
+        match &self.order.work {
+            Work::Chunk { cut, .. } => parts::chunk_name(cut.index as usize),
+            Work::Audio { .. } => parts::AUDIO.to_owned(),
+            Work::Whole | Work::Plan { .. } | Work::Finish { .. } | Work::Cleanup { .. } => String::new(),
+        }
+    }
+}
+
+fn is_same(one: FrameRate, other: FrameRate) -> bool {
+    u64::from(one.numerator) * u64::from(other.denominator) == u64::from(other.numerator) * u64::from(one.denominator)
+}
