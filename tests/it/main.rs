@@ -8,6 +8,7 @@ mod guard;
 mod idle;
 mod interop;
 mod orphans;
+mod parts;
 mod players;
 mod site;
 mod sources;
