@@ -9,6 +9,7 @@ mod cancel_job;
 mod create_job;
 mod cursor;
 mod error;
+mod get_certificate;
 mod get_health;
 mod get_job;
 mod get_metrics;
@@ -42,7 +43,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{error::Error, store_health::StoreHealth};
 
-use crate::{dispatcher::Dispatcher, metrics::Metrics};
+use crate::{dispatcher::Dispatcher, job::spec::Split, metrics::Metrics};
 
 /// Longest request body in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -58,6 +59,8 @@ pub struct Api {
     pub store_health: Arc<StoreHealth>,
     /// What clients must send; `None` lets everybody in.
     pub api_key: Option<Arc<SecretString>>,
+    /// What jobs get that do not say whether they may be split.
+    pub split: Split,
     /// Tells when to stop.
     pub lifecycle: Lifecycle,
 }
@@ -80,6 +83,7 @@ fn open_api_router(api: &Api) -> OpenApiRouter<Api> {
     let (v1, document) = OpenApiRouter::new()
         .routes(routes!(create_job::create_job, list_jobs::list_jobs))
         .routes(routes!(get_job::get_job, cancel_job::cancel_job))
+        .routes(routes!(get_certificate::get_certificate))
         .routes(routes!(stream_job::stream_job))
         .routes(routes!(get_workers_status::get_workers_status))
         .routes(routes!(list_presets::list_presets))

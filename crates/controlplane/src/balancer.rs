@@ -84,9 +84,9 @@ impl Balancer {
         Candidates::new(self, self.rotation.order(&avoided))
     }
 
-    /// Ends when some worker says that it has room.
-    pub async fn room(&self) {
-        room::wait(&self.workers, self.startup_timeout).await;
+    /// Ends when some worker says that it has room; with `splits`, one that knows the tasks of split jobs.
+    pub async fn room(&self, splits: bool) {
+        room::wait(&self.workers, self.startup_timeout, splits).await;
     }
 
     /// Asks every worker at once how busy it is.

@@ -9,7 +9,7 @@ use service::{
     telemetry,
 };
 
-use crate::{balancer::Address, limits::Limits, store::Database, webhook};
+use crate::{balancer::Address, job::spec::Split, limits::Limits, store::Database, webhook};
 
 const PORT: Setting = Setting { name: "PORT", default: Some("8080"), help: "port of the HTTP server" };
 const WORKER_NODES: Setting = Setting {
@@ -50,6 +50,16 @@ const JOB_RETENTION: Setting = Setting {
     default: Some("7d"),
     help: "how long finished jobs are kept; seconds, or a time such as 12h or 7d",
 };
+const SPLIT: Setting = Setting {
+    name: "SPLIT",
+    default: Some("auto"),
+    help: "auto or off: whether jobs that do not say may be encoded by several workers at a time",
+};
+const SPLIT_CHUNK_SECONDS: Setting = Setting {
+    name: "SPLIT_CHUNK_SECONDS",
+    default: Some("15"),
+    help: "how long a chunk of a split job is, in seconds of video: 1 to 3600; shorter than two is not split",
+};
 const WEBHOOK_SECRET: Setting = Setting {
     name: "WEBHOOK_SECRET",
     default: None,
@@ -81,6 +91,8 @@ pub const SETTINGS: &[Setting] = &[
     MAX_QUEUED_JOBS,
     JOB_MAX_ATTEMPTS,
     JOB_RETENTION,
+    SPLIT,
+    SPLIT_CHUNK_SECONDS,
     WEBHOOK_SECRET,
     INPUT_ALLOW_LOOPBACK,
     SHUTDOWN_GRACE,
@@ -107,6 +119,10 @@ pub struct Config {
     pub job_max_attempts: u32,
     /// `JOB_RETENTION` (7 days).
     pub job_retention: Duration,
+    /// `SPLIT` (auto).
+    pub split: Split,
+    /// `SPLIT_CHUNK_SECONDS` (15), 1 to 3600.
+    pub split_chunk_seconds: f64,
     /// `WEBHOOK_SECRET` and `INPUT_ALLOW_LOOPBACK`.
     pub webhook: webhook::Config,
     /// `SHUTDOWN_GRACE` (30 s).
@@ -134,6 +150,8 @@ impl Config {
         let max_queued_jobs = reader.require(&MAX_QUEUED_JOBS, whole_number);
         let job_max_attempts = reader.require(&JOB_MAX_ATTEMPTS, env::count);
         let job_retention = reader.require(&JOB_RETENTION, env::duration);
+        let split = reader.require(&SPLIT, |text| text.parse().map_err(|reason| format!("{text:?}: {reason}")));
+        let split_chunk_seconds = reader.require(&SPLIT_CHUNK_SECONDS, chunk_seconds);
         let webhook = read_webhook(&mut reader);
         let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
         reader.finish(|| {
@@ -146,6 +164,8 @@ impl Config {
                 max_queued_jobs: max_queued_jobs?,
                 job_max_attempts: job_max_attempts?,
                 job_retention: job_retention?,
+                split: split?,
+                split_chunk_seconds: split_chunk_seconds?,
                 webhook: webhook?,
                 shutdown_grace: shutdown_grace?,
                 telemetry: telemetry?,
@@ -177,6 +197,11 @@ fn whole_number(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("{text:?}: give a whole number, 0 or more"))
 }
 
+fn chunk_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (1.0..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("{text:?}: give seconds, 1 to 3600"))
+}
+
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
     let addresses = text.split(',').map(str::trim).filter(|address| !address.is_empty());
     let addresses = addresses.map(|address| address.parse().map_err(|error| format!("{address:?}: {error}")));
@@ -200,6 +225,8 @@ mod tests {
             ("MAX_QUEUED_JOBS", "-1"),
             ("JOB_MAX_ATTEMPTS", "0"),
             ("JOB_RETENTION", "forever"),
+            ("SPLIT", "always"),
+            ("SPLIT_CHUNK_SECONDS", "0.5"),
             ("WEBHOOK_SECRET", "hunter2"),
             ("INPUT_ALLOW_LOOPBACK", "maybe"),
             ("SHUTDOWN_GRACE", "0"),
@@ -233,6 +260,7 @@ mod tests {
         assert!(matches!(config.database, Database::File(path) if path == Path::new("data/flux.db")));
         assert_eq!((config.max_queued_jobs, config.job_max_attempts), (0, 3));
         assert_eq!(config.job_retention, Duration::from_hours(7 * 24));
+        assert_eq!((config.split, config.split_chunk_seconds), (Split::Auto, 15.0));
     }
 
     #[test]

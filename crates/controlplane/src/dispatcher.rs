@@ -5,6 +5,7 @@
 //! - `place`: writes an attempt down and offers it to workers
 //! - `drive`, `link`, `keeper`, `fence`: one attempt, from its submission to its certain end
 //! - `policy`: what follows from that end
+//! - `conduct`: a split job, from its plan to its end
 //! - `write`: writes steps down, and waits out a store that is away
 //! - `adopt`: takes over what another process drove
 //! - `cancel`, `follow`: what clients ask for
@@ -14,6 +15,7 @@
 
 mod adopt;
 mod cancel;
+mod conduct;
 mod drive;
 mod fence;
 mod follow;
@@ -48,7 +50,7 @@ use self::{
 use crate::{
     balancer::Balancer,
     event::JobFeed,
-    job::{Job, JobId, JobSpec},
+    job::{Job, JobId, JobSpec, TaskKind},
     limits::Limits,
     metrics::Metrics,
     store::{self, Filter, JobStore, Page, Progress, Record},
@@ -67,6 +69,8 @@ pub struct Rules {
     pub shared_store: bool,
     /// The store outlives the process, so that another one can go on with its jobs.
     pub durable_store: bool,
+    /// How long a chunk of a split job is, in seconds of video.
+    pub chunk_seconds: f64,
 }
 
 /// Takes jobs from request to outcome. Clones share one state.
@@ -161,8 +165,34 @@ impl Dispatcher {
     /// # Errors
     /// When the store fails.
     pub async fn job(&self, id: JobId) -> Result<Option<Record>, store::Error> {
-        let record = self.0.store.get(id).await?;
+        // Clients do not see tasks.
+        let record = self.0.store.get(id).await?.filter(|record| record.job.parent().is_none());
         Ok(record.map(|record| self.0.newest(record)))
+    }
+
+    /// The tasks of a split job, in the order of their work; none of a job that is not split.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tasks(&self, parent: &Job) -> Result<Vec<Job>, store::Error> {
+        if parent.plan.is_none() {
+            return Ok(Vec::new());
+        }
+        let records = self.0.store.family(parent.id).await?;
+        let mut tasks: Vec<_> = records.into_iter().map(|record| self.0.newest(record).job).collect();
+        tasks.sort_by_cached_key(|task| {
+            let kind = task.spec.task.as_ref().map(|task| &task.kind);
+            (kind.map(TaskKind::rank), kind.and_then(TaskKind::index), task.created_at)
+        });
+        Ok(tasks)
+    }
+
+    /// What proves the output of a job whole, as JSON; `None` where its worker did not say.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn certificate(&self, id: JobId) -> Result<Option<String>, store::Error> {
+        self.0.store.certificate(id).await
     }
 
     /// Some jobs, newest first.

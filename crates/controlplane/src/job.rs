@@ -1,14 +1,22 @@
 //! What a client asked for and how far it is. Pure: no clock, no network, no store.
 //!
 //! - [`attempt`]: one try at it on one worker
+//! - [`certificate`]: what proves its output whole
+//! - [`family`]: what follows from the tasks of a split job
 //! - [`id`]: the name of a job
+//! - [`plan`], [`part`], [`task`]: how it is split, and into what
 //! - [`spec`]: a request that passed every check
 //! - [`state`]: the state machine
 
 pub mod attempt;
+pub mod certificate;
+pub mod family;
 pub mod id;
+pub mod part;
+pub mod plan;
 pub mod spec;
 pub mod state;
+pub mod task;
 
 use std::sync::Arc;
 
@@ -16,9 +24,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use attempt::Attempt;
+pub use certificate::Certificate;
 pub use id::JobId;
+pub use part::Part;
+pub use plan::Plan;
 pub use spec::JobSpec;
 pub use state::{Blame, InvalidTransition, Report, State, Status};
+pub use task::{Task, TaskKind};
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +49,15 @@ pub struct Job {
     pub milestones: u32,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// How it is split, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Arc<Plan>>,
+    /// Why it is not split, or not any more, though that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
+    /// Of a task: what it has left in the storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What a report changed in a job.
@@ -55,7 +76,18 @@ impl Job {
     #[must_use]
     pub fn new(id: JobId, spec: Arc<JobSpec>, now: Timestamp) -> Self {
         let message = "queued".to_owned();
-        Self { id, spec, state: State::NEW, message, attempts: Vec::new(), milestones: 1, created_at: now }
+        Self {
+            id,
+            spec,
+            state: State::NEW,
+            message,
+            attempts: Vec::new(),
+            milestones: 1,
+            created_at: now,
+            plan: None,
+            whole: None,
+            part: None,
+        }
     }
 
     /// The number of its last attempt; 0 before the first.
@@ -68,6 +100,38 @@ impl Job {
     #[must_use]
     pub fn worker(&self) -> Option<&str> {
         self.attempts.last().map(|attempt| attempt.worker.address.as_str())
+    }
+
+    /// How many attempts count towards `JOB_MAX_ATTEMPTS`.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        let ended = self.attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
+        ended.filter(|ended| ended.outcome.counts()).count()
+    }
+
+    /// The split job that it is a task of.
+    #[must_use]
+    pub fn parent(&self) -> Option<JobId> {
+        self.spec.task.as_ref().map(|task| task.job)
+    }
+
+    /// True where the next attempt is to plan it.
+    #[must_use]
+    pub fn wants_plan(&self) -> bool {
+        self.spec.split == spec::Split::Auto && self.spec.task.is_none() && self.plan.is_none() && self.whole.is_none()
+    }
+
+    /// The plan that it is being encoded by, or was.
+    #[must_use]
+    pub fn split(&self) -> Option<&Arc<Plan>> {
+        self.plan.as_ref().filter(|_| self.whole.is_none())
+    }
+
+    /// True while its tasks run, and not an attempt of its own.
+    #[must_use]
+    pub fn is_conducted(&self) -> bool {
+        let runs = self.attempts.last().is_some_and(|attempt| attempt.ended.is_none());
+        self.split().is_some() && !runs && !self.state.status().is_terminal()
     }
 
     /// Applies a worker's report.

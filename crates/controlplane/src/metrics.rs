@@ -67,9 +67,16 @@ impl Metrics {
                     .buckets(JOB_SECONDS.to_vec()),
                 &["preset"],
             ),
-            attempts: add.counters("flux_attempts_total", "Tries at a job on a worker, by outcome", &["outcome"]),
-            in_flight: add.gauge("flux_jobs_in_flight", "Jobs whose attempt this control plane drives"),
-            waiting: add.gauge("flux_jobs_waiting", "Jobs that wait for a worker, on any control plane"),
+            attempts: add.counters(
+                "flux_attempts_total",
+                "Tries at a job, or at a task of one, on a worker, by outcome",
+                &["outcome"],
+            ),
+            in_flight: add.gauge("flux_jobs_in_flight", "Jobs whose attempt or tasks this control plane drives"),
+            waiting: add.gauge(
+                "flux_jobs_waiting",
+                "Jobs that wait for a worker, on any control plane; tasks of split jobs apart",
+            ),
             listeners: add.gauge("flux_sse_listeners", "Open event streams"),
             callbacks: add.counters("flux_callbacks_total", "Tries at a callback, by outcome", &["outcome"]),
             selection: add.histogram(
@@ -90,8 +97,11 @@ impl Metrics {
         }
     }
 
-    /// Notes a job that has ended.
+    /// Notes a job that has ended. Tasks of split jobs are not counted.
     pub fn job_ended(&self, job: &Job) {
+        if job.parent().is_some() {
+            return;
+        }
         self.jobs.with_label_values(&[outcome(job.state.status())]).inc();
         if let Some(finished_at) = job.state.finished_at() {
             let seconds = finished_at.duration_since(job.created_at).as_secs_f64();
@@ -267,6 +277,7 @@ mod tests {
             active_job_ids: Vec::new(),
             lease: None,
             clock: 0,
+            splits: false,
         };
         metrics.worker_answered(&worker, Some(&status));
         let up = text(&metrics);

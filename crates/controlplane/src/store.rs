@@ -59,13 +59,19 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Reads the job that an idempotency key stands for.
     fn by_key(&self, key: String) -> BoxFuture<'_, Result<Option<Record>, Error>>;
 
-    /// Reads jobs, newest first.
+    /// Reads the tasks of a split job, in no order.
+    fn family(&self, parent: JobId) -> BoxFuture<'_, Result<Vec<Record>, Error>>;
+
+    /// Reads what proves the output of a job whole.
+    fn certificate(&self, id: JobId) -> BoxFuture<'_, Result<Option<String>, Error>>;
+
+    /// Reads jobs, newest first. Tasks are not among them.
     fn list(&self, filter: Filter) -> BoxFuture<'_, Result<Page, Error>>;
 
     /// The events of a job after the first `after`, oldest first.
     fn events(&self, id: JobId, after: u32) -> BoxFuture<'_, Result<Vec<StoredEvent>, Error>>;
 
-    /// Changes a job, if it still is as expected: all of it, its event and its callback, or nothing.
+    /// Changes a job, if it still is as expected: all of it, its event, its callback and its tasks, or nothing.
     ///
     /// # Errors
     /// [`Error::Conflict`] when somebody else has moved the job on; it is then as they left it.
@@ -79,13 +85,16 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     fn request_cancel(&self, id: JobId) -> BoxFuture<'_, Result<Option<Record>, Error>>;
 
     /// Takes the job that is to start next for `plane`: of those that wait, are due and belong to nobody, the one with
-    /// the highest priority, and of those the oldest.
-    fn claim(&self, plane: PlaneId, now: Timestamp) -> BoxFuture<'_, Result<Option<Record>, Error>>;
+    /// the highest priority, of those one whose turn it is, and of those the oldest. `tasks`: it may be a task.
+    ///
+    /// A new job has the turn that is due: the least of those that wait with the same priority. So have the first task
+    /// of a family, its finish and its cleanup; each further task comes a turn later.
+    fn claim(&self, plane: PlaneId, now: Timestamp, tasks: bool) -> BoxFuture<'_, Result<Option<Record>, Error>>;
 
-    /// When the next waiting job that is due after `now` will be.
+    /// When the next waiting job or task that is due after `now` will be.
     fn next_due(&self, now: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, Error>>;
 
-    /// How many jobs wait.
+    /// How many jobs wait, tasks apart.
     fn waiting(&self) -> BoxFuture<'_, Result<u64, Error>>;
 
     /// Says that `plane` lives and will for `lease`. False when its last lease had lapsed and somebody may have taken
@@ -102,7 +111,7 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Ends the lease of `plane`: it drives nothing any more.
     fn resign(&self, plane: PlaneId) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Removes up to `limit` jobs that ended before `before`, with their events. Answers how many.
+    /// Removes up to `limit` jobs that ended before `before`, with their events and tasks. Answers how many.
     fn expire(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<u64, Error>>;
 
     /// Takes up to `limit` callbacks that are due, and makes them due again `hold` later, in case the caller dies.

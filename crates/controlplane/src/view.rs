@@ -1,4 +1,10 @@
 //! A job as the outside sees it: in the API's answers and in callbacks.
+//!
+//! - [`certificate`]: what proves its output whole
+//! - [`task`]: its parts
+
+pub mod certificate;
+pub mod task;
 
 use std::collections::BTreeMap;
 
@@ -7,6 +13,7 @@ use preset::Preset;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::task::TaskView;
 use crate::{
     event::status_schema,
     job::{Attempt, Job, attempt::Outcome, spec::Output},
@@ -66,6 +73,15 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required, nullable = false)]
     attempts: Option<Vec<AttemptView>>,
+    /// Why it is encoded by one worker, where it was asked to be split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "shorter than two chunks of 15 s")]
+    whole: Option<String>,
+    /// Its parts: of a split job the chunks, the audio, the finish and the cleanup, otherwise the whole. Lists and
+    /// callbacks do without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tasks: Option<Vec<TaskView>>,
 }
 
 /// Where a result goes.
@@ -95,7 +111,7 @@ pub struct AttemptView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     finished_at: Option<String>,
-    /// How it ended: `completed`, `failed`, `cancelled`, `lost` or `handed_back`.
+    /// How it ended: `completed`, `planned`, `failed`, `cancelled`, `lost` or `handed_back`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "completed")]
     outcome: Option<&'static str>,
@@ -126,7 +142,15 @@ impl JobView {
             finished_at: job.state.finished_at().map(time),
             worker: job.worker().map(str::to_owned),
             attempts: Some(job.attempts.iter().map(AttemptView::of).collect()),
+            whole: job.whole.clone(),
+            tasks: None,
         }
+    }
+
+    /// The same with the parts of `job`.
+    #[must_use]
+    pub fn with_tasks(self, job: &Job, tasks: &[Job]) -> Self {
+        Self { tasks: Some(task::views(job, tasks)), ..self }
     }
 
     /// What a callback says of `job`: nothing of the fleet, and not where it itself goes.

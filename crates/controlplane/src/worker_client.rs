@@ -4,10 +4,14 @@
 //! silent worker is alive renews a lease, or asks for its status.
 //!
 //! - `error`: why a worker did not do what it was asked
+//! - `order`: what a worker is asked to do, on the wire
 //! - `status`: how busy a worker is, and what it promises about its tasks
 //! - `update`: what a worker says about a task
+//! - `outcome`: plans, parts and certificates, checked
 
 mod error;
+mod order;
+mod outcome;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -34,6 +38,9 @@ use crate::{
 
 /// Idle time before TCP itself asks whether the other side is there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Longest message of a worker that is read, in bytes: a certificate of 20,000 files with paths of some hundred bytes.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// A connection to one worker. Clones share it.
 #[derive(Debug, Clone)]
@@ -83,7 +90,8 @@ impl Connection {
                 .tcp_nodelay(true)
                 .tcp_keepalive(Some(TCP_KEEPALIVE));
             let channel = endpoint.connect().await.map_err(Error::Connect)?;
-            let connection = Self { client: WorkerServiceClient::new(channel) };
+            let client = WorkerServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+            let connection = Self { client };
             let status = connection.status().await?;
             Ok((connection, status))
         };
@@ -108,7 +116,25 @@ impl Connection {
         limit: Duration,
     ) -> Result<Task, Error> {
         let mut client = self.client.clone();
-        let answer = within(limit, client.submit_job(request(attempt, clock, spec))).await?;
+        let answer = within(limit, client.submit_job(order::job(attempt, clock, spec))).await?;
+        Ok(Task { connection: self.clone(), stream: answer.into_inner() })
+    }
+
+    /// Hands a job over that is to be planned: into chunks of about `chunk_seconds`. Otherwise as [`Self::submit`].
+    ///
+    /// # Errors
+    /// When the worker did not admit the job, or not within `limit`.
+    pub async fn plan(
+        &self,
+        attempt: AttemptName,
+        clock: u64,
+        spec: &JobSpec,
+        chunk_seconds: f64,
+        limit: Duration,
+    ) -> Result<Task, Error> {
+        let mut client = self.client.clone();
+        let request = v1::PlanRequest { job: Some(order::job(attempt, clock, spec)), chunk_seconds };
+        let answer = within(limit, client.plan_job(request)).await?;
         Ok(Task { connection: self.clone(), stream: answer.into_inner() })
     }
 
@@ -205,23 +231,4 @@ async fn within<T>(
     call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
 ) -> Result<tonic::Response<T>, Error> {
     Ok(timeout(limit, call).await.map_err(|_| Error::Timeout(limit))??)
-}
-
-fn request(attempt: AttemptName, clock: u64, spec: &JobSpec) -> v1::JobRequest {
-    let output = v1::OutputConfig {
-        storage: spec.output.storage.name().to_owned(),
-        path: spec.output.path.clone(),
-        metadata: spec.output.metadata.clone().into_iter().collect(),
-        r#type: spec.output.kind.name().to_owned(),
-    };
-    v1::JobRequest {
-        job_id: attempt.job.to_string(),
-        input_url: spec.input_url.clone(),
-        preset: spec.preset.name.to_owned(),
-        output: Some(output),
-        callback_url: spec.callback_url.clone().unwrap_or_default(),
-        attempt: attempt.number,
-        clock_ms: clock,
-        task: None,
-    }
 }

@@ -76,6 +76,9 @@ pub enum Error {
     /// No such job.
     #[error("job not found")]
     UnknownJob,
+    /// A job without a certificate.
+    #[error("the job has no certificate: {0}")]
+    NoCertificate(&'static str),
     /// A job that was not accepted.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -102,7 +105,9 @@ impl Error {
             Self::Syntax(_) | Self::Type { .. } | Self::Invalid(_) | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body => StatusCode::REQUEST_TIMEOUT,
-            Self::UnknownRoute | Self::UnknownJob | Self::Cancel(CancelError::Unknown) => StatusCode::NOT_FOUND,
+            Self::UnknownRoute | Self::UnknownJob | Self::NoCertificate(_) | Self::Cancel(CancelError::Unknown) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Submit(error) => of_submit(error),
             Self::Cancel(CancelError::Finished) => StatusCode::CONFLICT,

@@ -21,6 +21,7 @@ use crate::view::JobView;
     )
 )]
 pub(super) async fn get_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<Json<JobView>, Error> {
-    let job = api.dispatcher.job(id).await?.ok_or(Error::UnknownJob)?;
-    Ok(Json(JobView::of(&job.job)))
+    let job = api.dispatcher.job(id).await?.ok_or(Error::UnknownJob)?.job;
+    let tasks = api.dispatcher.tasks(&job).await?;
+    Ok(Json(JobView::of(&job).with_tasks(&job, &tasks)))
 }

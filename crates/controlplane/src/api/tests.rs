@@ -15,9 +15,10 @@ async fn api() -> Api {
         retention: Duration::from_secs(1),
         shared_store: false,
         durable_store: false,
+        chunk_seconds: 15.0,
     };
     let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), rules, lifecycle.clone());
-    Api { dispatcher, metrics, store_health: Arc::default(), api_key: None, lifecycle }
+    Api { dispatcher, metrics, store_health: Arc::default(), api_key: None, split: Split::Auto, lifecycle }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Shared,
+    Shared, conduct,
     drive::{Drive, Link},
     fence::Fence,
     live::Handle,
@@ -125,7 +125,8 @@ async fn drive(shared: Arc<Shared>, record: Record, feed: JobFeed, handle: Handl
     shared.fill_for(record.job.id, &feed).await;
     let mut job = record.job;
     let before = Expected { owner: record.owner, ..shared.mine(&job) };
-    let runs = job.attempts.last().is_some_and(|attempt| attempt.ended.is_none());
+    let is_conducted = job.is_conducted();
+    let runs = is_conducted || job.attempts.last().is_some_and(|attempt| attempt.ended.is_none());
     if !runs {
         let fate = Fate::Waiting { due: Timestamp::now() };
         // Unwritten, it stays this process's, and is looked at again.
@@ -135,11 +136,17 @@ async fn drive(shared: Arc<Shared>, record: Record, feed: JobFeed, handle: Handl
     // Listeners count updates from here, so that none is taken for one that they have seen.
     "the control plane took the job over".clone_into(&mut job.message);
     job.milestones += 1;
-    let fate = Fate::Driven { by: shared.ownership.plane, provisional: false };
+    let by = shared.ownership.plane;
+    let fate = if is_conducted { Fate::Conducted { by } } else { Fate::Driven { by, provisional: false } };
     let Ok(event) = shared.write(&job, before, fate, &handle).await else {
         return shared.let_go(job.id, &handle).await;
     };
     tracing::info!(job.id = %job.id, attempt = job.attempt(), worker.address = job.worker(), "job taken over");
+    if is_conducted {
+        handle.note(&job);
+        feed.milestone_at(event.number, event.json.into());
+        return conduct::start(&shared, job, feed, handle);
+    }
     let lease = job.attempts.last().and_then(|attempt| attempt.worker.lease.clone());
     let fence = lease.map(|lease| Fence::taken_over(lease, Instant::now()));
     let drive = Drive::new(Arc::clone(&shared), job, feed, handle, fence);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Dispatcher, Shared, live::Handle, place::Unplaced, policy};
 use crate::{
     job::{InvalidTransition, Job, JobId},
-    store::{self, Expected, Fate, Record},
+    store::{self, Expected, Fate, Record, Transition},
 };
 
 /// How often a job may change hands while it is being cancelled.
@@ -31,21 +31,29 @@ impl Dispatcher {
     /// # Errors
     /// When the job is unknown or has ended, or when the wish cannot be written down.
     pub async fn cancel(&self, id: JobId) -> Result<(), CancelError> {
-        let record = self.0.store.request_cancel(id).await?.ok_or(CancelError::Unknown)?;
-        if record.job.state.status().is_terminal() {
-            return Err(CancelError::Finished);
+        if self.job(id).await?.is_none() {
+            return Err(CancelError::Unknown);
         }
-        if let Some(handle) = self.0.live.handle(id) {
-            handle.cancel.cancel();
-        }
-        if record.owner.is_none() {
-            self.0.cancel_waiting(id).await;
-        }
-        Ok(())
+        let record = self.0.stop(id).await?.ok_or(CancelError::Unknown)?;
+        if record.job.state.status().is_terminal() { Err(CancelError::Finished) } else { Ok(()) }
     }
 }
 
 impl Shared {
+    /// Asks for a job or a task to be stopped. Answers it as it was when that was written down.
+    pub(super) async fn stop(&self, id: JobId) -> Result<Option<Record>, store::Error> {
+        let Some(record) = self.store.request_cancel(id).await? else { return Ok(None) };
+        if !record.job.state.status().is_terminal() {
+            if let Some(handle) = self.live.handle(id) {
+                handle.cancel.cancel();
+            }
+            if record.owner.is_none() {
+                self.cancel_waiting(id).await;
+            }
+        }
+        Ok(Some(record))
+    }
+
     /// Ends a job that is to be cancelled and that nobody drives. Somebody who takes it meanwhile sees the wish.
     pub(super) async fn cancel_waiting(&self, id: JobId) {
         for _ in 0..TRIES {
@@ -69,9 +77,9 @@ impl Shared {
         if policy::cancel(&mut job, now).is_err() {
             return Ok(());
         }
-        let event = Some(crate::event::milestone(&job, now));
+        let event = job.parent().is_none().then(|| crate::event::milestone(&job, now));
         let callback = crate::webhook::callback(&job, now);
-        let transition = store::Transition { job: job.clone(), expected, fate: Fate::Ended, event, callback };
+        let transition = Transition { event, callback, ..Transition::new(job.clone(), expected, Fate::Ended) };
         self.store.transition(transition).await?;
         self.metrics.job_ended(&job);
         Ok(())

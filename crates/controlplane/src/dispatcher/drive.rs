@@ -8,18 +8,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    Shared,
+    Shared, conduct,
     fence::Fence,
     keeper::SharedFence,
     live::Handle,
     policy::{self, Ending, Next},
-    write::Unwritten,
+    write::{Outcome, Unwritten},
 };
 use crate::{
-    event::{self, JobFeed},
-    job::{Change, Job, Status},
+    event::JobFeed,
+    job::{Blame, Certificate, Change, Job, Part, Report, Status, TaskKind, task},
     metrics::Raised,
-    store::{Fate, Progress, StoredEvent},
+    store::{Fate, StoredEvent},
     worker_client::{AttemptName, Connection, Task, Update},
 };
 
@@ -31,13 +31,16 @@ pub(super) struct Drive {
     pub(super) handle: Handle,
     /// `None` where the attempt ends with its stream.
     pub(super) fence: Option<SharedFence>,
+    /// What proves the output whole, once the worker has said so.
+    certificate: Option<Box<Certificate>>,
     /// The worker did not confirm a cancellation: its lease is not renewed any more.
     pub(super) abandoned: bool,
     /// The worker has said something of the attempt, to this process or to an earlier one.
     pub(super) heard: bool,
     /// True once a senseless report was logged: a worker may send millions.
     warned: bool,
-    _in_flight: Raised,
+    /// `None` for a task: its job is counted.
+    _in_flight: Option<Raised>,
 }
 
 /// The way to the attempt.
@@ -60,10 +63,21 @@ pub(super) enum End {
 
 impl Drive {
     pub(super) fn new(shared: Arc<Shared>, job: Job, feed: JobFeed, handle: Handle, fence: Option<Fence>) -> Self {
-        let in_flight = shared.metrics.job_in_flight();
+        let in_flight = job.parent().is_none().then(|| shared.metrics.job_in_flight());
         handle.note(&job);
         let fence = fence.map(SharedFence::new);
-        Self { shared, job, feed, handle, fence, abandoned: false, heard: false, warned: false, _in_flight: in_flight }
+        Self {
+            shared,
+            job,
+            feed,
+            handle,
+            fence,
+            certificate: None,
+            abandoned: false,
+            heard: false,
+            warned: false,
+            _in_flight: in_flight,
+        }
     }
 
     /// Runs until the attempt has ended, or is somebody else's to drive.
@@ -109,7 +123,12 @@ impl Drive {
                 return None;
             }
         };
-        if report.status().is_terminal() {
+        if let Some(reason) = update.whole.filter(|_| self.job.wants_plan()) {
+            self.job.whole = Some(reason);
+        }
+        if report.is_last() {
+            let report = self.sensible(report, update.part);
+            self.certificate = update.certificate;
             return Some(End::Attempt(Ending::Reported(report, update.message), None));
         }
         if rank(report.status()) < rank(self.job.state.status()) {
@@ -142,6 +161,26 @@ impl Drive {
         }
     }
 
+    /// The last word of the worker. What it must say with it and does not is its mistake: another one may do better.
+    fn sensible(&mut self, report: Report, part: Option<Part>) -> Report {
+        let error = match &report {
+            Report::Completed { .. } if self.job.spec.task.as_ref().is_some_and(|task| task.kind.leaves_part()) => {
+                self.job.part = part;
+                self.job.part.is_none().then_some("the worker does not say what it has stored")
+            }
+            Report::Planned(_) if !self.job.wants_plan() => Some("the worker has planned what was not to be planned"),
+            Report::Queued
+            | Report::Processing(_)
+            | Report::Planned(_)
+            | Report::Uploading
+            | Report::Completed { .. }
+            | Report::Failed { .. }
+            | Report::Cancelled => None,
+        };
+        let Some(error) = error else { return report };
+        Report::Failed { error: format!("encoding failed: {error}"), blame: Blame::Infrastructure }
+    }
+
     /// Tells listeners of a milestone that is written down.
     pub(super) fn tell(&self, event: StoredEvent) {
         self.handle.note(&self.job);
@@ -149,20 +188,7 @@ impl Drive {
     }
 
     fn tell_progress(&self, vitals: crate::worker_client::Vitals) {
-        self.handle.note(&self.job);
-        let json = event::json(&self.job, vitals, Timestamp::now());
-        let update = self.feed.update_from(event::number_of(self.job.state.progress().into()), json.as_str().into());
-        self.shared.unsaved().insert(
-            self.job.id,
-            Progress {
-                id: self.job.id,
-                attempt: self.job.attempt(),
-                owner: self.shared.ownership.plane,
-                percent: self.job.state.progress(),
-                event: StoredEvent { number: self.job.milestones, json },
-                update,
-            },
-        );
+        self.shared.tell_progress(&self.job, vitals, &self.feed, &self.handle);
     }
 
     fn warn_once(&mut self, reason: &str) {
@@ -177,6 +203,7 @@ impl Drive {
     async fn conclude(&mut self, ending: Ending, task: Option<Box<Task>>) {
         let (before, now) = (self.shared.mine(&self.job), Timestamp::now());
         let cancelled = self.handle.cancel.is_cancelled();
+        let planned = matches!(ending, Ending::Reported(Report::Planned(_), _));
         let next = match policy::conclude(&mut self.job, ending, cancelled, self.shared.rules.max_attempts, now) {
             Ok(next) => next,
             Err(error) => {
@@ -186,8 +213,10 @@ impl Drive {
         };
         let fate = match next {
             Next::Again(pause) => Fate::Waiting { due: now + pause },
+            Next::Tasks => Fate::Conducted { by: self.shared.ownership.plane },
             Next::End => Fate::Ended,
         };
+        let outcome = self.outcome(next, planned, now);
         let (id, status) = (self.job.id, self.job.state.status().name());
         if let Some(ended) = self.job.attempts.last().and_then(|attempt| attempt.ended.as_ref()) {
             let (outcome, error) = (ended.outcome.name(), ended.error.as_deref());
@@ -195,7 +224,7 @@ impl Drive {
             self.shared.metrics.attempt(ended.outcome);
         }
         self.shared.unsaved().remove(&id);
-        match self.shared.write(&self.job, before, fate, &self.handle).await {
+        match self.shared.write_with(&self.job, before, fate, outcome, &self.handle).await {
             Ok(event) => self.tell(event),
             // The worker keeps its result until it is collected: the next process hears it again.
             Err(Unwritten::Stopping) => return,
@@ -203,11 +232,25 @@ impl Drive {
         }
         match next {
             Next::Again(_) => self.shared.let_go(id, &self.handle).await,
+            Next::Tasks => conduct::start(&self.shared, self.job.clone(), self.feed.clone(), self.handle.clone()),
             Next::End => self.shared.ended(&self.job, &self.feed),
         }
         if let Some(task) = task {
             self.farewell(task).await;
         }
+    }
+
+    /// What is written down with the end of the attempt.
+    fn outcome(&mut self, next: Next, planned: bool, now: Timestamp) -> Outcome {
+        let tasks = match (next, &self.job.plan) {
+            (Next::Tasks, Some(plan)) => task::first(&self.job, plan, now),
+            // The planner may have left a marker in the storage.
+            (Next::End, _) if planned => vec![task::new(&self.job, TaskKind::Cleanup, now)],
+            (Next::Tasks | Next::Again(_) | Next::End, _) => Vec::new(),
+        };
+        let certificate = self.certificate.take().filter(|_| self.job.state.status() == Status::Completed);
+        // Texts and numbers are always JSON.
+        Outcome { tasks, certificate: certificate.and_then(|certificate| serde_json::to_string(&certificate).ok()) }
     }
 
     /// Lets the worker forget the attempt.

@@ -18,7 +18,8 @@ impl Dispatcher {
     /// # Errors
     /// When the store fails.
     pub async fn subscribe(&self, id: JobId, seen: Position) -> Result<Option<Subscription<Arc<str>>>, store::Error> {
-        let Some(record) = self.0.store.get(id).await? else { return Ok(None) };
+        let record = self.0.store.get(id).await?.filter(|record| record.job.parent().is_none());
+        let Some(record) = record else { return Ok(None) };
         // Held before it is filled, so that no event can slip between.
         let feed = self.0.live.feed(id);
         if self.0.live.handle(id).is_none() {

@@ -6,11 +6,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use crate::{
-    event::JobFeed,
+    event::{self, JobFeed},
     job::{Job, JobId},
+    store::{Progress, StoredEvent},
+    worker_client::Vitals,
 };
 
 /// Jobs in memory.
@@ -48,6 +52,19 @@ impl Handle {
     /// Notes how far the job is.
     pub(super) fn note(&self, job: &Job) {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
+    }
+}
+
+impl Shared {
+    /// Tells listeners how far a driven job is, and the store a little later.
+    pub(super) fn tell_progress(&self, job: &Job, vitals: Vitals, feed: &JobFeed, handle: &Handle) {
+        handle.note(job);
+        let json = event::json(job, vitals, Timestamp::now());
+        let percent = job.state.progress();
+        let update = feed.update_from(event::number_of(percent.into()), json.as_str().into());
+        let event = StoredEvent { number: job.milestones, json };
+        let (id, attempt, owner) = (job.id, job.attempt(), self.ownership.plane);
+        self.unsaved().insert(id, Progress { id, attempt, owner, percent, event, update });
     }
 }
 

@@ -73,6 +73,11 @@ impl Placement {
         let mut not_set_up = Vec::new();
         let mut next = Some(first);
         while let Some(candidate) = next {
+            if self.job.spec.task.is_some() && !candidate.status.splits {
+                not_set_up.push("it knows no tasks of split jobs".to_owned());
+                next = timeout(PATIENCE, candidates.next()).await.ok().flatten();
+                continue;
+            }
             if !std::mem::take(&mut self.written) && !self.write_attempt(shared, &candidate).await {
                 return Placed::Lost;
             }
@@ -137,7 +142,12 @@ impl Placement {
         let heard = Instant::now();
         let name = AttemptName { job: self.job.id, number: self.job.attempt() };
         let clock = candidate.status.clock;
-        let answer = candidate.connection.submit(name, clock, &self.job.spec, shared.limits.admission).await;
+        let (connection, spec, limit) = (&candidate.connection, &self.job.spec, shared.limits.admission);
+        let answer = if self.job.wants_plan() && candidate.status.splits {
+            connection.plan(name, clock, spec, shared.rules.chunk_seconds, limit).await
+        } else {
+            connection.submit(name, clock, spec, limit).await
+        };
         let link = match answer {
             Ok(task) => Link::Open(Box::new(task)),
             Err(error) if error.is_ambiguous() && self.may_run(shared, candidate).await => Link::Lost(error.chain()),

@@ -1,12 +1,12 @@
 //! What follows from the end of an attempt: the end of the job, or another attempt. Pure.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::job::{
     Blame, InvalidTransition, Job, Report, State,
-    attempt::{Ended, Outcome},
+    attempt::{EXCUSED, Ended, Outcome},
 };
 
 /// Pause before the second attempt; it doubles with each failure.
@@ -14,9 +14,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-
-/// How many attempts may be nobody's fault: each may be the work of a passing restart, but not all of them.
-const EXCUSED: usize = 50;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +31,8 @@ pub(super) enum Ending {
 pub(super) enum Next {
     /// Another attempt, after a pause.
     Again(Duration),
+    /// The tasks of the job.
+    Tasks,
     /// Nothing.
     End,
 }
@@ -59,6 +58,11 @@ pub(super) fn conclude(
             let message = if message.is_empty() { outcome.name().to_owned() } else { message };
             (state.apply(report, now)?, message, Next::End)
         }
+        Ending::Reported(Report::Planned(plan), _) if !cancelled => {
+            let message = format!("split into {} chunks", plan.chunks.len());
+            job.plan = Some(Arc::clone(&plan));
+            (state.apply(Report::Planned(plan), now)?, message, Next::Tasks)
+        }
         // Whoever cancelled the job got what they wanted, however it came about.
         Ending::Reported(..) | Ending::Gone(_) | Ending::Unheard(_) if cancelled => {
             (state.cancel(now)?, "cancelled".to_owned(), Next::End)
@@ -82,6 +86,7 @@ fn judge(ending: &Ending) -> (Outcome, Option<String>) {
     match ending {
         Ending::Reported(Report::Completed { .. }, _) => (Outcome::Completed, None),
         Ending::Reported(Report::Cancelled, _) => (Outcome::Cancelled, None),
+        Ending::Reported(Report::Planned(_), _) => (Outcome::Planned, None),
         Ending::Reported(Report::Failed { error, blame }, _) => match blame {
             Blame::Job => (Outcome::Refused, Some(error.clone())),
             Blame::Infrastructure => (Outcome::Failed, Some(error.clone())),
@@ -98,13 +103,13 @@ fn judge(ending: &Ending) -> (Outcome, Option<String>) {
 
 /// The pause before another attempt; `None` when there is none.
 fn again(job: &Job, outcome: Outcome, max_attempts: u32) -> Option<Duration> {
-    let ended = job.attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
-    let failures = ended.filter(|ended| ended.outcome.counts()).count();
+    let failures = job.failures();
     let allowed = usize::try_from(max_attempts).unwrap_or(usize::MAX);
     match outcome {
         Outcome::HandedBack if job.attempts.len() < allowed + EXCUSED => Some(Duration::ZERO),
         Outcome::Failed | Outcome::Lost if failures < allowed => Some(pause(job, failures)),
         Outcome::Completed
+        | Outcome::Planned
         | Outcome::Refused
         | Outcome::Cancelled
         | Outcome::Failed
@@ -124,7 +129,12 @@ fn pause(job: &Job, failures: usize) -> Duration {
 fn waits(job: &Job, outcome: Outcome, error: &str) -> String {
     let verb = match outcome {
         Outcome::HandedBack => "was handed back",
-        Outcome::Completed | Outcome::Failed | Outcome::Refused | Outcome::Cancelled | Outcome::Lost => "failed",
+        Outcome::Completed
+        | Outcome::Planned
+        | Outcome::Failed
+        | Outcome::Refused
+        | Outcome::Cancelled
+        | Outcome::Lost => "failed",
     };
     format!("attempt {} {verb}, waiting for the next: {error}", job.attempt())
 }

@@ -32,7 +32,7 @@ const ASIDE: Duration = Duration::from_secs(5);
 /// How long a job lets others pass that a worker with room did not take.
 const REFUSED: Duration = Duration::from_millis(500);
 
-/// How long a better worker is looked for before a job returns to one that failed it.
+/// How long a better worker is looked for: before a job returns to one that failed it, and before a task is left to wait.
 const BETTER: Duration = Duration::from_millis(500);
 
 /// What became of a round.
@@ -43,6 +43,8 @@ enum Round {
     Empty(Option<Timestamp>),
     /// No worker has room.
     Full,
+    /// Only tasks of split jobs wait, and no worker with room knows them. With when the next job is due.
+    Unfit(Option<Timestamp>),
     /// The store failed.
     Failed,
 }
@@ -51,6 +53,8 @@ enum Round {
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut changes = shared.store.changes();
     loop {
+        // The round sees what has happened so far.
+        changes = changes.resubscribe();
         let found = tokio::select! {
             biased;
             () = shared.lifecycle.stopping() => return,
@@ -74,8 +78,14 @@ async fn rest(shared: &Shared, changes: &mut broadcast::Receiver<Change>, round:
         Round::Again => {}
         Round::Failed => sleep(STORE_PAUSE).await,
         Round::Full => tokio::select! {
-            () = shared.balancer.room() => {}
+            () = shared.balancer.room(false) => {}
             () = shared.room.notified() => {}
+        },
+        Round::Unfit(due) => tokio::select! {
+            () = shared.balancer.room(true) => {}
+            () = shared.room.notified() => {}
+            () = queued(changes) => {}
+            () = until(due) => {}
         },
         Round::Empty(due) => tokio::select! {
             () = queued(changes) => {}
@@ -121,11 +131,26 @@ async fn look(shared: &Arc<Shared>) -> Result<(Candidate, Candidates<'_>), Round
 }
 
 /// Starts the best job on that worker.
-async fn start(shared: &Arc<Shared>, candidate: Candidate, candidates: Candidates<'_>) -> Round {
-    match shared.store.claim(shared.ownership.plane, Timestamp::now()).await {
-        Ok(Some(record)) => place(shared, record, candidate, candidates).await,
-        // Another control plane was faster.
-        Ok(None) => Round::Again,
+async fn start(shared: &Arc<Shared>, mut candidate: Candidate, mut candidates: Candidates<'_>) -> Round {
+    loop {
+        let splits = candidate.status.splits;
+        match shared.store.claim(shared.ownership.plane, Timestamp::now(), splits).await {
+            Ok(Some(record)) => return place(shared, record, candidate, candidates).await,
+            // Another control plane was faster.
+            Ok(None) if splits => return Round::Again,
+            Ok(None) => match timeout(BETTER, candidates.next()).await {
+                Ok(Some(next)) => candidate = next,
+                Ok(None) | Err(_) => return unfit(shared).await,
+            },
+            Err(error) => return failed(&error),
+        }
+    }
+}
+
+/// Only tasks wait, and no worker with room knows them.
+async fn unfit(shared: &Shared) -> Round {
+    match shared.store.next_due(Timestamp::now()).await {
+        Ok(due) => Round::Unfit(due),
         Err(error) => failed(&error),
     }
 }

@@ -25,6 +25,15 @@ pub(super) enum Unwritten {
     Stopping,
 }
 
+/// What goes with a step.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Tasks that begin.
+    pub(super) tasks: Vec<Job>,
+    /// What proves the output whole, as JSON.
+    pub(super) certificate: Option<String>,
+}
+
 impl Shared {
     /// Writes a step of a driven job down: as it is now, from what `before` says. The job's last milestone is its
     /// event, which is answered.
@@ -35,10 +44,26 @@ impl Shared {
         fate: Fate,
         handle: &Handle,
     ) -> Result<StoredEvent, Unwritten> {
+        self.write_with(job, before, fate, Outcome::default(), handle).await
+    }
+
+    /// The same, with what goes with the step.
+    pub(super) async fn write_with(
+        &self,
+        job: &Job,
+        before: Expected,
+        fate: Fate,
+        outcome: Outcome,
+        handle: &Handle,
+    ) -> Result<StoredEvent, Unwritten> {
         let now = Timestamp::now();
         let event = event::milestone(job, now);
-        let (told, callback) = (Some(event.clone()), webhook::callback(job, now));
-        let transition = Transition { job: job.clone(), expected: before, fate, event: told, callback };
+        // Nobody listens to a task, or is called back.
+        let told = job.parent().is_none().then(|| event.clone());
+        let Outcome { tasks, certificate } = outcome;
+        let callback = webhook::callback(job, now);
+        let transition =
+            Transition { event: told, callback, tasks, certificate, ..Transition::new(job.clone(), before, fate) };
         self.commit(transition, handle).await.map(|()| event)
     }
 
@@ -50,8 +75,7 @@ impl Shared {
         fate: Fate,
         handle: &Handle,
     ) -> Result<(), Unwritten> {
-        let transition = Transition { job: job.clone(), expected: before, fate, event: None, callback: None };
-        self.commit(transition, handle).await
+        self.commit(Transition::new(job.clone(), before, fate), handle).await
     }
 
     async fn commit(&self, transition: Transition, handle: &Handle) -> Result<(), Unwritten> {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// How many attempts may be nobody's fault: each may be the work of a passing restart, but not all of them.
+pub const EXCUSED: usize = 50;
+
 /// One try at a job on one worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -58,6 +61,8 @@ pub struct Ended {
 pub enum Outcome {
     /// The worker published.
     Completed,
+    /// The worker has found out how the job is to be split.
+    Planned,
     /// The worker gave up, and the machine, its disk or its storage is to blame.
     Failed,
     /// The worker gave up, and the input or the request is to blame.
@@ -76,6 +81,7 @@ impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
             Self::Completed => "completed",
+            Self::Planned => "planned",
             Self::Failed | Self::Refused => "failed",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
@@ -88,7 +94,7 @@ impl Outcome {
     pub fn counts(self) -> bool {
         match self {
             Self::Failed | Self::Lost => true,
-            Self::Completed | Self::Refused | Self::Cancelled | Self::HandedBack => false,
+            Self::Completed | Self::Planned | Self::Refused | Self::Cancelled | Self::HandedBack => false,
         }
     }
 }

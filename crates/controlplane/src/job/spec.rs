@@ -7,12 +7,14 @@ mod kind_by_name;
 mod metadata;
 mod url;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use preset::{OutputType, Preset};
 use serde::{Deserialize, Serialize};
 use service::key;
 use utoipa::ToSchema;
+
+use super::Task;
 
 /// For requests that name none.
 const DEFAULT_PRIORITY: i64 = 50;
@@ -38,6 +40,10 @@ pub struct JobRequest {
     /// Among jobs that wait, those with a higher priority start first: 0 to 100.
     #[schema(nullable = false, minimum = 0, maximum = 100, default = 50)]
     priority: Option<i64>,
+    /// `auto`: a source that is worth it is encoded by several workers at a time, with the same result; `off`: by one.
+    /// The default is the service's setting `SPLIT`.
+    #[schema(nullable = false, example = "auto")]
+    split: Option<String>,
 }
 
 /// Where a result goes.
@@ -71,6 +77,35 @@ pub struct JobSpec {
     pub callback_url: Option<String>,
     /// 0 to 100; the highest starts first.
     pub priority: u8,
+    /// Whether it may be split.
+    #[serde(default)]
+    pub split: Split,
+    /// Which part of a split job it is; `None` for a job that a client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+}
+
+/// Whether a job may be split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Where the source is worth it.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+}
+
+impl FromStr for Split {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => Err("must be auto or off"),
+        }
+    }
 }
 
 /// Where a result goes.
@@ -119,11 +154,11 @@ pub struct Invalid {
 }
 
 impl JobRequest {
-    /// Checks every field.
+    /// Checks every field. `split` is what a request that does not say asks for.
     ///
     /// # Errors
     /// The first field that is missing or wrong.
-    pub fn check(self) -> Result<JobSpec, Invalid> {
+    pub fn check(self, split: Split) -> Result<JobSpec, Invalid> {
         let input_url = required("input_url", self.input_url)?;
         at("input_url", url::check_input(&input_url))?;
         let preset = find_preset(&required("preset", self.preset)?)?;
@@ -132,7 +167,8 @@ impl JobRequest {
             at("callback_url", url::check_callback(callback_url))?;
         }
         let priority = check_priority(self.priority)?;
-        Ok(JobSpec { input_url, preset, output, callback_url: self.callback_url, priority })
+        let split = self.split.map_or(Ok(split), |given| at("split", given.parse()))?;
+        Ok(JobSpec { input_url, preset, output, callback_url: self.callback_url, priority, split, task: None })
     }
 }
 

@@ -4,9 +4,13 @@
 //! Steps may be left out, and progress never falls. Only the end of an attempt takes a job back, to QUEUED, where it
 //! waits for the next one. The last three are final.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use proto::v1::JobStatus;
 use serde::{Deserialize, Serialize};
+
+use super::Plan;
 
 /// Where a job stands, with what is known there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +93,8 @@ pub enum Report {
     Queued,
     /// It encodes; percentage as the worker gave it.
     Processing(f32),
+    /// It has found out how the job is to be split. The end of an attempt, not of the job.
+    Planned(Arc<Plan>),
     /// It publishes.
     Uploading,
     /// It has published.
@@ -140,6 +146,7 @@ impl State {
         match report {
             Report::Queued => self.queued(),
             Report::Processing(progress) => self.processing(progress, now),
+            Report::Planned(_) => self.processing(0.0, now),
             Report::Uploading => self.uploading(now),
             Report::Completed { output_url } => self.complete(output_url, now),
             Report::Failed { error, .. } => self.fail(error, now),
@@ -301,12 +308,18 @@ impl State {
 }
 
 impl Report {
+    /// True where the attempt has ended with it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Planned(_)) || self.status().is_terminal()
+    }
+
     /// The status that it reports.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Queued => Status::Queued,
-            Self::Processing(_) => Status::Processing,
+            Self::Processing(_) | Self::Planned(_) => Status::Processing,
             Self::Uploading => Status::Uploading,
             Self::Completed { .. } => Status::Completed,
             Self::Failed { .. } => Status::Failed,

@@ -64,6 +64,11 @@ pub enum Fate {
         /// No client was told of it yet.
         provisional: bool,
     },
+    /// A control plane conducts it: its tasks run, or wait to.
+    Conducted {
+        /// Which.
+        by: PlaneId,
+    },
     /// It has ended.
     Ended,
 }
@@ -81,6 +86,24 @@ pub struct Transition {
     pub event: Option<StoredEvent>,
     /// Who else is told.
     pub callback: Option<NewCallback>,
+    /// Tasks to write down with it, in the order of their turns. They wait, and take turns with other jobs. What is
+    /// there already stays as it is.
+    pub tasks: Vec<Job>,
+    /// What proves the output whole, as JSON: that of the job, or for a task that of its parent.
+    pub certificate: Option<String>,
+}
+
+impl Transition {
+    /// A step that nobody is told of.
+    #[must_use]
+    pub fn new(job: Job, expected: Expected, fate: Fate) -> Self {
+        Self { job, expected, fate, event: None, callback: None, tasks: Vec::new(), certificate: None }
+    }
+
+    /// The job that its certificate is kept for.
+    pub(super) fn certified(&self) -> JobId {
+        self.job.parent().unwrap_or(self.job.id)
+    }
 }
 
 /// How far a running job is.

@@ -93,6 +93,14 @@ impl JobStore for PostgresStore {
         bounded(read::by_key(&self.pool, key))
     }
 
+    fn family(&self, parent: JobId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
+        bounded(read::family(&self.pool, parent))
+    }
+
+    fn certificate(&self, id: JobId) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        bounded(read::certificate(&self.pool, id))
+    }
+
     fn list(&self, filter: Filter) -> BoxFuture<'_, Result<Page, Error>> {
         bounded(read::list(&self.pool, filter))
     }
@@ -113,8 +121,8 @@ impl JobStore for PostgresStore {
         bounded(step::request_cancel(&self.pool, id))
     }
 
-    fn claim(&self, plane: PlaneId, now: Timestamp) -> BoxFuture<'_, Result<Option<Record>, Error>> {
-        bounded(queue::claim(&self.pool, plane, now))
+    fn claim(&self, plane: PlaneId, now: Timestamp, tasks: bool) -> BoxFuture<'_, Result<Option<Record>, Error>> {
+        bounded(queue::claim(&self.pool, plane, now, tasks))
     }
 
     fn next_due(&self, now: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {

@@ -63,6 +63,7 @@ pub(super) struct Columns {
     pub(super) progress: f32,
     pub(super) created_at: i64,
     pub(super) finished_at: Option<i64>,
+    pub(super) parent: Option<Uuid>,
 }
 
 impl Columns {
@@ -71,12 +72,13 @@ impl Columns {
         let (owner, due, provisional) = match fate {
             Fate::Waiting { due } => (None, Some(due.as_microsecond()), false),
             Fate::Driven { by, provisional } => (Some(by.0), None, provisional),
+            Fate::Conducted { by } => (Some(by.0), None, false),
             Fate::Ended => (None, None, false),
         };
         let status = job.state.status();
         let fits = match fate {
             Fate::Waiting { .. } => status == Status::Queued,
-            Fate::Driven { .. } => !status.is_terminal(),
+            Fate::Driven { .. } | Fate::Conducted { .. } => !status.is_terminal(),
             Fate::Ended => status.is_terminal(),
         };
         if !fits {
@@ -88,7 +90,9 @@ impl Columns {
             status: status.name(),
             attempt: i64::from(job.attempt()),
             owner,
-            running: job.attempts.last().is_some_and(|attempt| attempt.ended.is_none()),
+            // Whoever follows takes a conducted job over as it does one whose attempt runs.
+            running: matches!(fate, Fate::Conducted { .. })
+                || job.attempts.last().is_some_and(|attempt| attempt.ended.is_none()),
             waiting: matches!(fate, Fate::Waiting { .. }),
             due,
             priority: i64::from(job.spec.priority),
@@ -97,6 +101,7 @@ impl Columns {
             progress: job.state.progress(),
             created_at: job.created_at.as_microsecond(),
             finished_at: job.state.finished_at().map(Timestamp::as_microsecond),
+            parent: job.parent().map(crate::job::JobId::uuid),
         })
     }
 }

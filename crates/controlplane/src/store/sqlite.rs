@@ -118,6 +118,14 @@ impl JobStore for SqliteStore {
         self.read(read::ByKey(key))
     }
 
+    fn family(&self, parent: JobId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
+        self.read(read::Family(parent))
+    }
+
+    fn certificate(&self, id: JobId) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        self.read(read::Certificate(id))
+    }
+
     fn list(&self, filter: Filter) -> BoxFuture<'_, Result<Page, Error>> {
         self.read(filter)
     }
@@ -138,8 +146,8 @@ impl JobStore for SqliteStore {
         self.write(step::RequestCancel(id))
     }
 
-    fn claim(&self, plane: PlaneId, now: Timestamp) -> BoxFuture<'_, Result<Option<Record>, Error>> {
-        self.write(queue::Claim { plane, now })
+    fn claim(&self, plane: PlaneId, now: Timestamp, tasks: bool) -> BoxFuture<'_, Result<Option<Record>, Error>> {
+        self.write(queue::Claim { plane, now, tasks })
     }
 
     fn next_due(&self, now: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {

@@ -29,6 +29,8 @@ pub struct WorkerStatus {
     pub lease: Option<Lease>,
     /// Its clock, in milliseconds from anywhere.
     pub clock: u64,
+    /// It knows how to plan jobs, and the tasks of split ones.
+    pub splits: bool,
 }
 
 impl WorkerStatus {
@@ -51,6 +53,7 @@ impl From<v1::WorkerStatus> for WorkerStatus {
         Self {
             lease: lease(&status),
             clock: status.clock_ms,
+            splits: status.splits,
             worker_id: text::clean(&status.worker_id),
             version: text::clean(&status.version),
             current_jobs: u32::try_from(status.current_jobs).unwrap_or(0),

@@ -22,7 +22,7 @@ fn update(status: i32) -> Update {
 #[case::of_a_later_version(99, Err(99))]
 #[case::nonsense(-1, Err(-1))]
 fn each_status_has_a_report(#[case] status: i32, #[case] report: Result<Report, i32>) {
-    assert_eq!(update(status), Update { report, message: "a b".to_owned(), vitals: Vitals::default() });
+    assert_eq!(update(status), Update { report, message: "a b".to_owned(), ..Update::default() });
 }
 
 #[rstest]
@@ -45,7 +45,7 @@ fn negative_counts_read_as_none() {
 fn the_worker_gets_what_was_asked() {
     let id = JobId::random();
     let spec = crate::job::spec::tests::spec();
-    let request = request(AttemptName { job: id, number: 3 }, 17, &spec);
+    let request = order::job(AttemptName { job: id, number: 3 }, 17, &spec);
     assert_eq!((request.attempt, request.clock_ms), (3, 17));
     assert_eq!((request.job_id, request.preset.as_str()), (id.to_string(), "720p_h264"));
     assert_eq!(request.input_url, spec.input_url);

@@ -1,9 +1,12 @@
 //! What a worker says about a task.
 
+use std::sync::Arc;
+
 use proto::v1;
 
+use super::outcome;
 use crate::{
-    job::{Blame, Report},
+    job::{Blame, Certificate, Part, Report},
     text,
 };
 
@@ -16,6 +19,19 @@ pub struct Update {
     pub message: String,
     /// How fast it goes.
     pub vitals: Vitals,
+    /// Why a job that was to be planned is not split, once that is known.
+    pub whole: Option<String>,
+    /// What a task has left in the storage.
+    pub part: Option<Part>,
+    /// What proves the output whole. Boxed for its size.
+    pub certificate: Option<Box<Certificate>>,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        let (message, vitals) = (String::new(), Vitals::default());
+        Self { report: Ok(Report::Queued), message, vitals, whole: None, part: None, certificate: None }
+    }
 }
 
 /// How fast an encode goes; what is not known is absent.
@@ -32,7 +48,8 @@ pub struct Vitals {
 impl From<v1::JobProgress> for Update {
     fn from(progress: v1::JobProgress) -> Self {
         let report = match v1::JobStatus::try_from(progress.status) {
-            Ok(v1::JobStatus::Unspecified | v1::JobStatus::Planned) | Err(_) => Err(progress.status),
+            Ok(v1::JobStatus::Unspecified) | Err(_) => Err(progress.status),
+            Ok(v1::JobStatus::Planned) => Ok(planned(progress.plan.clone())),
             Ok(v1::JobStatus::Queued) => Ok(Report::Queued),
             Ok(v1::JobStatus::Processing) => Ok(Report::Processing(progress.progress)),
             Ok(v1::JobStatus::Uploading) => Ok(Report::Uploading),
@@ -42,8 +59,33 @@ impl From<v1::JobProgress> for Update {
             }
             Ok(v1::JobStatus::Cancelled) => Ok(Report::Cancelled),
         };
-        Self { report, message: text::clean(&progress.message), vitals: vitals(&progress) }
+        Self {
+            report,
+            message: text::clean(&progress.message),
+            vitals: vitals(&progress),
+            whole: Some(text::clean(&progress.whole)).filter(|reason| !reason.is_empty()),
+            part: progress.part.and_then(|part| usable("part", outcome::part(part))),
+            certificate: progress
+                .certificate
+                .and_then(|told| usable("certificate", outcome::certificate(told)))
+                .map(Box::new),
+        }
     }
+}
+
+/// A plan that cannot be used is the worker's mistake: another one may do better.
+fn planned(plan: Option<v1::Plan>) -> Report {
+    match outcome::plan(plan.unwrap_or_default()) {
+        Ok(plan) => Report::Planned(Arc::new(plan)),
+        Err(error) => Report::Failed {
+            error: format!("encoding failed: the worker's plan makes no sense: {error}"),
+            blame: Blame::Infrastructure,
+        },
+    }
+}
+
+fn usable<T>(what: &'static str, told: Result<T, outcome::Senseless>) -> Option<T> {
+    told.inspect_err(|error| tracing::warn!(what, %error, "what a worker says is ignored")).ok()
 }
 
 fn vitals(progress: &v1::JobProgress) -> Vitals {

@@ -7,7 +7,7 @@ use super::*;
 
 /// A spec that is good for any test.
 pub(crate) fn spec() -> JobSpec {
-    parse(good()).check().expect("a good request")
+    parse(good()).check(Split::Auto).expect("a good request")
 }
 
 fn good() -> Value {
@@ -16,6 +16,7 @@ fn good() -> Value {
         "preset": "720p_h264",
         "output": {"storage": "s3", "path": "output/video.mp4", "metadata": {"title": "x"}, "type": "single"},
         "callback_url": "https://example.com/hook",
+        "split": "auto",
         "a field of a later version": 1,
     })
 }
@@ -45,18 +46,19 @@ fn a_good_request_keeps_what_was_asked() {
 #[case("/output/path", json!("x/"), "output.path: must not end with `/`: the output is a single file")]
 #[case("/output/metadata", json!({"a": "é"}), "output.metadata: values must be printable ASCII")]
 #[case("/output/type", json!("hls"), "output.type: must be single, which is what preset 720p_h264 makes")]
+#[case("/split", json!("always"), "split: must be auto or off")]
 #[case("/callback_url", json!("x"), "callback_url: must be an absolute URL")]
 fn a_wrong_field_is_named(#[case] field: &str, #[case] value: Value, #[case] message: &str) {
     let mut request = good();
     *request.pointer_mut(field).expect("a field of the good request") = value;
-    assert_eq!(parse(request).check().expect_err("a wrong field").to_string(), message);
+    assert_eq!(parse(request).check(Split::Auto).expect_err("a wrong field").to_string(), message);
 }
 
 #[test]
 fn an_unknown_preset_lists_the_names() {
     let mut request = good();
     request["preset"] = json!("4k");
-    let message = parse(request).check().expect_err("an unknown preset").to_string();
+    let message = parse(request).check(Split::Auto).expect_err("an unknown preset").to_string();
     assert!(message.starts_with("preset: must be one of 480p_h264, 720p_h264, "), "{message}");
 }
 
@@ -65,12 +67,29 @@ fn a_directory_output_may_end_with_a_slash() {
     let mut request = good();
     request["preset"] = json!("hls_720p");
     request["output"] = json!({"storage": "local", "path": "hls/", "type": ""});
-    assert_eq!(parse(request).check().expect("a good prefix").output.kind, OutputType::Hls);
+    assert_eq!(parse(request).check(Split::Auto).expect("a good prefix").output.kind, OutputType::Hls);
 }
 
 #[test]
 fn a_type_that_is_left_out_is_the_one_that_the_preset_makes() {
     let mut request = good();
     request["output"].as_object_mut().expect("an object").remove("type");
-    assert_eq!(parse(request).check().expect("a good request"), spec());
+    assert_eq!(parse(request).check(Split::Auto).expect("a good request"), spec());
+}
+
+#[test]
+fn a_request_that_does_not_say_is_split_as_the_service_is_set() {
+    let mut request = good();
+    assert_eq!(parse(request.clone()).check(Split::Off).expect("a good request").split, Split::Auto);
+    request.as_object_mut().expect("an object").remove("split");
+    for split in [Split::Auto, Split::Off] {
+        assert_eq!(parse(request.clone()).check(split).expect("a good request").split, split);
+    }
+}
+
+#[test]
+fn what_an_earlier_version_wrote_down_is_read() {
+    let mut document = serde_json::to_value(spec()).expect("JSON");
+    document.as_object_mut().expect("an object").remove("split");
+    assert_eq!(serde_json::from_value::<JobSpec>(document).expect("a spec"), spec());
 }

@@ -59,8 +59,9 @@ async fn insert(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
     let query = sqlx::query(
         "WITH made AS (
              INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset,
-                 provisional, progress, created_at, finished_at, idempotency_key)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                 provisional, progress, created_at, finished_at, idempotency_key, turn)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                 (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = $9))
              ON CONFLICT (idempotency_key) DO NOTHING
              RETURNING id
          ), told AS (

@@ -9,16 +9,23 @@ use crate::store::{
 };
 
 /// Takes the job that is to start next. Those that others are about to take are passed over, not waited for.
-pub(super) async fn claim(pool: &PgPool, plane: PlaneId, now: Timestamp) -> Result<Option<Record>, Error> {
+pub(super) async fn claim(pool: &PgPool, plane: PlaneId, now: Timestamp, tasks: bool) -> Result<Option<Record>, Error> {
     // The sum keeps the index of times out of it: nearly all that wait are due, and they would have to be sorted.
-    let query = sqlx::query_as(
+    let query = sqlx::query_as(if tasks {
         "WITH next AS (
              SELECT id FROM jobs WHERE waiting AND due + 0 <= $2
-             ORDER BY priority DESC, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+             ORDER BY priority DESC, turn, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
          )
          UPDATE jobs SET owner = $1, waiting = FALSE FROM next WHERE jobs.id = next.id
-         RETURNING document, progress, cancel_requested, owner, provisional",
-    );
+         RETURNING document, progress, cancel_requested, owner, provisional"
+    } else {
+        "WITH next AS (
+             SELECT id FROM jobs WHERE waiting AND parent IS NULL AND due + 0 <= $2
+             ORDER BY priority DESC, turn, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE jobs SET owner = $1, waiting = FALSE FROM next WHERE jobs.id = next.id
+         RETURNING document, progress, cancel_requested, owner, provisional"
+    });
     let row: Option<JobRow> = query.bind(plane.0).bind(now.as_microsecond()).fetch_optional(pool).await?;
     row.map(Record::try_from).transpose()
 }
@@ -32,7 +39,7 @@ pub(super) async fn next_due(pool: &PgPool, now: Timestamp) -> Result<Option<Tim
 
 /// How many jobs wait.
 pub(super) async fn waiting(pool: &PgPool) -> Result<u64, Error> {
-    let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting");
+    let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL");
     Ok(row::count(query.fetch_one(pool).await?))
 }
 
@@ -40,7 +47,7 @@ pub(super) async fn waiting(pool: &PgPool) -> Result<u64, Error> {
 pub(super) async fn expire(pool: &PgPool, before: Timestamp, limit: u32) -> Result<u64, Error> {
     let query = sqlx::query(
         "DELETE FROM jobs WHERE id IN (
-             SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < $1
+             SELECT id FROM jobs WHERE finished_at IS NOT NULL AND parent IS NULL AND finished_at < $1
              ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
          )",
     );

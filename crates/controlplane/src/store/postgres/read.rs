@@ -35,10 +35,25 @@ pub(super) async fn held(pool: &PgPool, plane: PlaneId) -> Result<Vec<Record>, E
     Ok(row::records(rows))
 }
 
+/// Reads the tasks of a split job.
+pub(super) async fn family(pool: &PgPool, parent: JobId) -> Result<Vec<Record>, Error> {
+    let query =
+        sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE parent = $1");
+    let rows: Vec<JobRow> = query.bind(parent.uuid()).fetch_all(pool).await?;
+    Ok(row::records(rows))
+}
+
+/// Reads what proves the output of a job whole.
+pub(super) async fn certificate(pool: &PgPool, id: JobId) -> Result<Option<String>, Error> {
+    let query = sqlx::query_scalar("SELECT json FROM certificates WHERE job = $1");
+    Ok(query.bind(id.uuid()).fetch_optional(pool).await?)
+}
+
 /// Reads jobs, newest first.
 pub(super) async fn list(pool: &PgPool, filter: Filter) -> Result<Page, Error> {
     let mut query = QueryBuilder::new(
-        "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE NOT provisional",
+        "SELECT document, progress, cancel_requested, owner, provisional FROM jobs
+         WHERE NOT provisional AND parent IS NULL",
     );
     if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(status.name());

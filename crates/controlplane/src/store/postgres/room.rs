@@ -51,7 +51,8 @@ impl Room {
         }
         // Those that are being written may or may not be in the count. Rather refuse one too many.
         let (at, seats) = (Instant::now(), self.seats.load(Ordering::Acquire));
-        let counted: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting").fetch_one(pool).await?;
+        let counted: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL").fetch_one(pool).await?;
         let waiting = counted + seats;
         let is_room = waiting < limit;
         *count = Some(Count { at, waiting: waiting + i64::from(is_room) });

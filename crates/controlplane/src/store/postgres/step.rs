@@ -1,5 +1,6 @@
 //! Steps of a job.
 
+use jiff::Timestamp;
 use sqlx::PgPool;
 
 use super::{
@@ -26,6 +27,18 @@ pub(super) async fn transition(pool: &PgPool, step: Transition) -> Result<(), Er
          ), called AS (
              INSERT INTO callbacks (id, job, url, payload, created_at, due)
              SELECT $17, id, $18, $19, $20, $20 FROM moved WHERE $17::uuid IS NOT NULL
+         ), certified AS (
+             INSERT INTO certificates (job, json) SELECT $23::uuid, $24 FROM moved WHERE $24::text IS NOT NULL
+             ON CONFLICT (job) DO UPDATE SET json = excluded.json
+         ), first AS (
+             SELECT coalesce(min(turn), 0) AS turn FROM jobs WHERE waiting AND priority = $28
+         ), made AS (
+             INSERT INTO jobs (id, document, status, attempt, running, waiting, due, priority, preset, provisional,
+                 progress, created_at, parent, turn)
+             SELECT task.id, task.document, $27, 0, FALSE, TRUE, 0, $28, $29, FALSE, 0, $30, moved.id,
+                 first.turn + task.number - 1
+             FROM moved, first, unnest($25::uuid[], $26::text[]) WITH ORDINALITY AS task (id, document, number)
+             ON CONFLICT (id) DO NOTHING
          )
          SELECT pg_notify($21, word) FROM moved, unnest($22::text[]) AS word",
     );
@@ -37,14 +50,20 @@ pub(super) async fn transition(pool: &PgPool, step: Transition) -> Result<(), Er
     let query = query.bind(event.map(|event| i64::from(event.number))).bind(event.map(|event| &event.json));
     let query = query.bind(callback.map(|callback| callback.id.0)).bind(callback.map(|callback| &callback.url));
     let query = query.bind(callback.map(|callback| &callback.payload)).bind(row::called_at(&step.job));
-    let done = query.bind(CHANNEL).bind(words(&step)).execute(pool).await?;
+    let query = query.bind(CHANNEL).bind(words(&step)).bind(step.certified().uuid()).bind(&step.certificate);
+    let tasks = step.tasks.iter().map(|task| Columns::new(task, Fate::Waiting { due: Timestamp::UNIX_EPOCH }));
+    let (ids, documents): (Vec<_>, Vec<_>) =
+        tasks.map(|row| row.map(|row| (row.id, row.document))).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let created_at = step.tasks.first().unwrap_or(&step.job).created_at.as_microsecond();
+    let query = query.bind(ids).bind(documents).bind(Status::Queued.name()).bind(row.priority).bind(row.preset);
+    let done = query.bind(created_at).execute(pool).await?;
     if done.rows_affected() > 0 { Ok(()) } else { Err(Error::Conflict(id)) }
 }
 
 /// What the others are told of a step; never nothing.
 fn words(step: &Transition) -> Vec<String> {
     let mut words = vec![notice::write(&Change::Job(step.job.id))];
-    if matches!(step.fate, Fate::Waiting { .. }) {
+    if matches!(step.fate, Fate::Waiting { .. }) || !step.tasks.is_empty() {
         words.push(notice::write(&Change::Queued));
     }
     if step.callback.is_some() {

@@ -1,5 +1,6 @@
 //! New jobs, and those that were never told of.
 
+use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{pending::Operation, writer::Tx};
@@ -57,13 +58,35 @@ async fn insert(connection: &mut SqliteConnection, new: &NewJob) -> Result<(), E
     let row = Columns::new(&new.job, new.fate)?;
     let query = sqlx::query(
         "INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset, provisional,
-             progress, created_at, finished_at, idempotency_key)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             progress, created_at, finished_at, idempotency_key, turn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+             (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ?9))",
     );
     let query = query.bind(row.id).bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner);
     let query = query.bind(row.running).bind(row.waiting).bind(row.due.unwrap_or(row.created_at)).bind(row.priority);
     let query = query.bind(row.preset).bind(row.provisional).bind(row.progress).bind(row.created_at);
     query.bind(row.finished_at).bind(&new.idempotency_key).execute(connection).await?;
+    Ok(())
+}
+
+/// Writes the tasks of a job down: they wait, and take turns from the one that is due.
+pub(super) async fn insert_tasks(tx: &mut Tx, tasks: &[Job]) -> Result<(), Error> {
+    let Some(first) = tasks.first() else { return Ok(()) };
+    let query = sqlx::query_scalar("SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ?");
+    let turn: i64 = query.bind(first.spec.priority).fetch_one(&mut tx.connection).await?;
+    for (turn, task) in (turn..).zip(tasks) {
+        let row = Columns::new(task, Fate::Waiting { due: Timestamp::UNIX_EPOCH })?;
+        let query = sqlx::query(
+            "INSERT INTO jobs (id, document, status, attempt, running, waiting, due, priority, preset, provisional,
+                 progress, created_at, parent, turn)
+             VALUES (?, ?, ?, ?, FALSE, TRUE, ?, ?, ?, FALSE, ?, ?, ?, ?)
+             ON CONFLICT (id) DO NOTHING",
+        );
+        let query = query.bind(row.id).bind(row.document).bind(row.status).bind(row.attempt).bind(row.due);
+        let query = query.bind(row.priority).bind(row.preset).bind(row.progress).bind(row.created_at);
+        query.bind(row.parent).bind(turn).execute(&mut tx.connection).await?;
+    }
+    tx.changes.push(Change::Queued);
     Ok(())
 }
 

@@ -12,6 +12,8 @@ use crate::store::{
 pub(super) struct Claim {
     pub(super) plane: PlaneId,
     pub(super) now: Timestamp,
+    /// It may be a task.
+    pub(super) tasks: bool,
 }
 
 impl Operation for Claim {
@@ -19,16 +21,24 @@ impl Operation for Claim {
 
     async fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
         // The sign keeps the index of times out of it: nearly all that wait are due, and they would have to be sorted.
-        let query = sqlx::query_as(
+        let query = sqlx::query_as(if self.tasks {
             "UPDATE jobs SET owner = ?, waiting = FALSE
              WHERE id = (SELECT id FROM jobs WHERE waiting AND +due <= ?
-                         ORDER BY priority DESC, created_at, id LIMIT 1)
-             RETURNING document, progress, cancel_requested, owner, provisional",
-        );
+                         ORDER BY priority DESC, turn, created_at, id LIMIT 1)
+             RETURNING document, progress, cancel_requested, owner, provisional"
+        } else {
+            "UPDATE jobs SET owner = ?, waiting = FALSE
+             WHERE id = (SELECT id FROM jobs WHERE waiting AND parent IS NULL AND +due <= ?
+                         ORDER BY priority DESC, turn, created_at, id LIMIT 1)
+             RETURNING document, progress, cancel_requested, owner, provisional"
+        });
         let query = query.bind(self.plane.0).bind(self.now.as_microsecond());
         let row: Option<JobRow> = query.fetch_optional(&mut tx.connection).await?;
-        tx.moved(-i64::from(row.is_some()));
-        row.map(Record::try_from).transpose()
+        let record = row.map(Record::try_from).transpose()?;
+        if record.as_ref().is_some_and(|record| record.job.parent().is_none()) {
+            tx.moved(-1);
+        }
+        Ok(record)
     }
 }
 
@@ -43,15 +53,18 @@ impl Operation for Adopt {
         // No client was told of these, and no worker was.
         let query = sqlx::query("DELETE FROM jobs WHERE owner <> ? AND NOT running AND provisional");
         query.bind(plane).execute(&mut tx.connection).await?;
-        let query = sqlx::query("UPDATE jobs SET owner = NULL, waiting = TRUE WHERE owner <> ? AND NOT running");
-        let freed = query.bind(plane).execute(&mut tx.connection).await?;
+        let query = sqlx::query_scalar(
+            "UPDATE jobs SET owner = NULL, waiting = TRUE WHERE owner <> ? AND NOT running RETURNING parent IS NULL",
+        );
+        let freed: Vec<bool> = query.bind(plane).fetch_all(&mut tx.connection).await?;
         let query = sqlx::query_as(
             "UPDATE jobs SET owner = ?1 WHERE owner <> ?1
              RETURNING document, progress, cancel_requested, owner, provisional",
         );
         let rows: Vec<JobRow> = query.bind(plane).fetch_all(&mut tx.connection).await?;
-        tx.moved(i64::try_from(freed.rows_affected()).unwrap_or(i64::MAX));
-        if freed.rows_affected() > 0 {
+        let jobs = freed.iter().filter(|is_job| **is_job).count();
+        tx.moved(i64::try_from(jobs).unwrap_or(i64::MAX));
+        if !freed.is_empty() {
             tx.changes.push(Change::Queued);
         }
         Ok(row::records(rows))
@@ -69,7 +82,8 @@ impl Operation for Expire {
 
     async fn run(&self, tx: &mut Tx) -> Result<u64, Error> {
         let query = sqlx::query(
-            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at IS NOT NULL AND finished_at < ?
+            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs
+                                           WHERE finished_at IS NOT NULL AND parent IS NULL AND finished_at < ?
                                            ORDER BY finished_at LIMIT ?)",
         );
         let query = query.bind(self.before.as_microsecond()).bind(self.limit);

@@ -60,12 +60,40 @@ impl Read for Held {
     }
 }
 
+/// Reads the tasks of a split job.
+pub(super) struct Family(pub(super) JobId);
+
+impl Read for Family {
+    type Answer = Vec<Record>;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<Record>, Error> {
+        let query = sqlx::query_as(
+            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE parent = ?",
+        );
+        let rows: Vec<JobRow> = query.bind(self.0.uuid()).fetch_all(connection).await?;
+        Ok(row::records(rows))
+    }
+}
+
+/// Reads what proves the output of a job whole.
+pub(super) struct Certificate(pub(super) JobId);
+
+impl Read for Certificate {
+    type Answer = Option<String>;
+
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<String>, Error> {
+        let query = sqlx::query_scalar("SELECT json FROM certificates WHERE job = ?");
+        Ok(query.bind(self.0.uuid()).fetch_optional(connection).await?)
+    }
+}
+
 impl Read for Filter {
     type Answer = Page;
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<Page, Error> {
         let mut query = QueryBuilder::new(
-            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE NOT provisional",
+            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs
+             WHERE NOT provisional AND parent IS NULL",
         );
         if let Some(status) = self.status {
             query.push(" AND status = ").push_bind(status.name());
@@ -123,7 +151,7 @@ impl Read for Waiting {
     type Answer = u64;
 
     async fn run(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
-        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting");
+        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL");
         Ok(row::count(query.fetch_one(connection).await?))
     }
 }

@@ -1,6 +1,11 @@
 //! Steps of a job.
 
-use super::{create::insert_event, pending::Operation, read, writer::Tx};
+use super::{
+    create::{insert_event, insert_tasks},
+    pending::Operation,
+    read,
+    writer::Tx,
+};
 use crate::{
     job::{JobId, Status},
     store::{Change, Error, Fate, Progress, Record, Transition, outbox::NewCallback, row, row::Columns},
@@ -21,8 +26,17 @@ impl Operation for Transition {
             insert_callback(tx, callback, self).await?;
             tx.changes.push(Change::Callback);
         }
+        if let Some(json) = &self.certificate {
+            let query = sqlx::query(
+                "INSERT INTO certificates (job, json) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET json = excluded.json",
+            );
+            query.bind(self.certified().uuid()).bind(json).execute(&mut tx.connection).await?;
+        }
+        insert_tasks(tx, &self.tasks).await?;
         let waits = matches!(self.fate, Fate::Waiting { .. });
-        tx.moved(i64::from(waits) - i64::from(self.expected.waits()));
+        if self.job.parent().is_none() {
+            tx.moved(i64::from(waits) - i64::from(self.expected.waits()));
+        }
         tx.changes.push(Change::Job(id));
         if waits {
             tx.changes.push(Change::Queued);

@@ -30,17 +30,17 @@ pub(super) struct Tx {
     pub(super) connection: SqliteConnection,
     /// What is told to listeners once it is committed.
     pub(super) changes: Vec<Change>,
-    /// How many jobs wait, once somebody has counted.
+    /// How many jobs wait, tasks apart, once somebody has counted.
     waiting: Option<i64>,
 }
 
 impl Tx {
-    /// How many jobs wait.
+    /// How many jobs wait, tasks apart.
     pub(super) async fn waiting(&mut self) -> Result<i64, Error> {
         if let Some(waiting) = self.waiting {
             return Ok(waiting);
         }
-        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting");
+        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL");
         let waiting = query.fetch_one(&mut self.connection).await?;
         self.waiting = Some(waiting);
         Ok(waiting)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use controlplane::job::{
     Attempt, Job, JobSpec, State,
     attempt::{self, Lease, Outcome, Worker},
-    spec::{Output, Storage},
+    spec::{Output, Split, Storage},
     state,
 };
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ fn spec() -> impl Strategy<Value = JobSpec> {
             output,
             callback_url,
             priority,
+            split: Split::Auto,
+            task: None,
         },
     )
 }
@@ -67,7 +69,8 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     let lease = (text(), text(), duration(), duration());
     let lease = lease.prop_map(|(instance, place, lasts, fence)| Lease { instance, place, lasts, fence });
     let worker = (text(), option::of(lease)).prop_map(|(address, lease)| Worker { address, lease });
-    let outcomes = [Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Lost, Outcome::HandedBack];
+    let outcomes =
+        [Outcome::Completed, Outcome::Planned, Outcome::Failed, Outcome::Cancelled, Outcome::Lost, Outcome::HandedBack];
     let ended = (time(), select(outcomes.to_vec()), option::of(text()));
     let ended = ended.prop_map(|(at, outcome, error)| attempt::Ended { at, outcome, error });
     (any::<u32>(), worker, time(), option::of(ended)).prop_map(|(number, worker, started_at, ended)| Attempt {
@@ -89,6 +92,9 @@ fn job() -> impl Strategy<Value = Job> {
         attempts,
         milestones,
         created_at,
+        plan: None,
+        whole: None,
+        part: None,
     })
 }
 

@@ -32,7 +32,7 @@ async fn a_job_that_is_offered_belongs_to_its_plane(#[values(Kind::Memory, Kind:
     assert_eq!(world.store.create(new(&job, fate)).await, Ok(Created::New));
     let record = get(&*world.store, job.id).await;
     assert_eq!((record.owner, record.provisional), (Some(plane), true));
-    assert_eq!(world.store.claim(PlaneId::random(), at(1000)).await, Ok(None));
+    assert_eq!(world.store.claim(PlaneId::random(), at(1000), true).await, Ok(None));
 }
 
 #[rstest]

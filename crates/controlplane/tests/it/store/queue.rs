@@ -21,7 +21,7 @@ async fn the_highest_priority_starts_first_and_then_the_oldest(
         let claimed = claim(&*world.store, plane).await;
         assert_eq!((claimed.job.id, claimed.owner), (jobs[expected].id, Some(plane)));
     }
-    assert_eq!(world.store.claim(plane, at(1000)).await, Ok(None));
+    assert_eq!(world.store.claim(plane, at(1000), true).await, Ok(None));
     assert_eq!(world.store.waiting().await, Ok(0));
 }
 
@@ -33,7 +33,7 @@ async fn eight_who_claim_at_once_get_eight_jobs(#[values(Kind::Memory, Kind::Fil
     for job in &jobs {
         queue(&*world.store, job).await;
     }
-    let claims = (0..8).map(|_| world.store.claim(PlaneId::random(), at(1000)));
+    let claims = (0..8).map(|_| world.store.claim(PlaneId::random(), at(1000), true));
     let claimed = join_all(claims).await.into_iter().map(|claimed| claimed.expect("the store answers"));
     let mut claimed: Vec<JobId> = claimed.map(|record| record.expect("enough wait").job.id).collect();
     claimed.sort_unstable();

@@ -115,8 +115,8 @@ async fn a_job_between_two_attempts_waits_for_its_time(#[values(Kind::Memory, Ki
     assert_eq!(get(&*world.store, again.id).await.owner, None);
     assert_eq!(world.store.waiting().await, Ok(1));
     assert_eq!(world.store.next_due(at(0)).await, Ok(Some(at(100))));
-    assert_eq!(world.store.claim(plane, at(99)).await, Ok(None));
-    let claimed = world.store.claim(plane, at(100)).await.expect("the store answers").expect("it is due");
+    assert_eq!(world.store.claim(plane, at(99), true).await, Ok(None));
+    let claimed = world.store.claim(plane, at(100), true).await.expect("the store answers").expect("it is due");
     assert_eq!((claimed.job, claimed.owner), (again, Some(plane)));
     assert_eq!(world.store.next_due(at(0)).await, Ok(None));
     assert_eq!(world.store.waiting().await, Ok(0));

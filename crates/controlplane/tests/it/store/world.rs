@@ -6,7 +6,7 @@ use controlplane::{
     job::{
         Attempt, Job, JobId, JobSpec,
         attempt::{Ended, Outcome, Worker},
-        spec::JobRequest,
+        spec::{JobRequest, Split},
     },
     store::{
         Created, Database, Error, Expected, Fate, JobStore, NewJob, OpenError, PlaneId, Record, StoreConfig,
@@ -76,7 +76,7 @@ pub(super) fn spec(path: &str, priority: u8) -> Arc<JobSpec> {
         "priority": priority,
     });
     let request: JobRequest = serde_json::from_value(request).expect("the right JSON types");
-    Arc::new(request.check().expect("a good request"))
+    Arc::new(request.check(Split::Auto).expect("a good request"))
 }
 
 pub(super) fn job() -> Job {
@@ -119,14 +119,14 @@ pub(super) async fn get(store: &dyn JobStore, id: JobId) -> Record {
 }
 
 pub(super) async fn claim(store: &dyn JobStore, plane: PlaneId) -> Record {
-    store.claim(plane, at(1000)).await.expect("the store answers").expect("a job waits")
+    store.claim(plane, at(1000), true).await.expect("the store answers").expect("a job waits")
 }
 
 /// The step from a job as it was read to what it is to be.
 pub(super) fn step(record: &Record, job: &Job, fate: Fate) -> Transition {
     let Record { job: before, owner, .. } = record;
     let expected = Expected { status: before.state.status(), attempt: before.attempt(), owner: *owner };
-    Transition { job: job.clone(), expected, fate, event: None, callback: None }
+    Transition::new(job.clone(), expected, fate)
 }
 
 /// The job with a new attempt.

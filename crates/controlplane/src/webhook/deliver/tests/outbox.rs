@@ -112,6 +112,12 @@ impl JobStore for Outbox {
     fn by_key(&self, _: String) -> BoxFuture<'_, Result<Option<Record>, Error>> {
         no()
     }
+    fn family(&self, _: JobId) -> BoxFuture<'_, Result<Vec<Record>, Error>> {
+        no()
+    }
+    fn certificate(&self, _: JobId) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        no()
+    }
     fn list(&self, _: Filter) -> BoxFuture<'_, Result<Page, Error>> {
         no()
     }
@@ -127,7 +133,7 @@ impl JobStore for Outbox {
     fn request_cancel(&self, _: JobId) -> BoxFuture<'_, Result<Option<Record>, Error>> {
         no()
     }
-    fn claim(&self, _: PlaneId, _: Timestamp) -> BoxFuture<'_, Result<Option<Record>, Error>> {
+    fn claim(&self, _: PlaneId, _: Timestamp, _: bool) -> BoxFuture<'_, Result<Option<Record>, Error>> {
         no()
     }
     fn next_due(&self, _: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
