@@ -14,6 +14,7 @@ mod read;
 mod restart;
 mod selection;
 mod shutdown;
+mod split;
 mod store;
 mod stream;
 mod stub;

@@ -10,4 +10,5 @@ mod leases;
 mod pages;
 mod queue;
 mod steps;
+mod tasks;
 mod world;

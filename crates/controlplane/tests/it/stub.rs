@@ -50,6 +50,18 @@ pub(crate) struct Manners {
     pub(crate) place: String,
     /// Does not answer to renewals and does not let anybody attach, as if it were paused.
     pub(crate) is_paused: bool,
+    /// Whether it knows how to plan jobs, and the tasks of split ones.
+    pub(crate) release: Release,
+}
+
+/// Which release a stub is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// It knows whole jobs only.
+    #[default]
+    Old,
+    /// It says that it splits jobs.
+    Splits,
 }
 
 /// Which questions a stub answers.
@@ -104,6 +116,8 @@ pub(crate) struct Stub {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) request: JobRequest,
+    /// It is to be planned, into chunks of so many seconds.
+    pub(crate) chunk_seconds: Option<f64>,
     line: Arc<Line>,
     inner: Arc<Inner>,
 }
@@ -122,6 +136,12 @@ impl Stub {
     pub(crate) async fn with_leases(slots: usize) -> Self {
         let lease = Some((Duration::from_secs(20), PATIENCE));
         Self::start(Manners { slots, lease, ..Manners::default() }).await
+    }
+
+    /// The same, and it knows how to split jobs.
+    pub(crate) async fn that_splits(slots: usize) -> Self {
+        let lease = Some((Duration::from_secs(20), PATIENCE));
+        Self::start(Manners { slots, lease, release: Release::Splits, ..Manners::default() }).await
     }
 
     /// A worker at an address that was another's.
@@ -257,6 +277,16 @@ impl Job {
     pub(crate) fn fail_as(self, error: &str, kind: FailureKind) {
         let (status, failure_kind) = (JobStatus::Failed.into(), kind.into());
         self.finish(JobProgress { status, failure_kind, error: error.to_owned(), ..JobProgress::default() });
+    }
+
+    /// Ends the attempt with a plan.
+    pub(crate) fn plan(self, plan: proto::v1::Plan) {
+        self.finish(JobProgress { status: JobStatus::Planned.into(), plan: Some(plan), ..JobProgress::default() });
+    }
+
+    /// Completes with more than where the output is.
+    pub(crate) fn complete_with(self, last: JobProgress) {
+        self.finish(JobProgress { status: JobStatus::Completed.into(), progress: 100.0, ..last });
     }
 
     pub(crate) fn confirm_cancel(self) {

@@ -1,6 +1,6 @@
 //! What a stub answers to each call.
 
-use proto::v1::worker_service_server::WorkerService;
+use proto::v1::{PlanRequest, worker_service_server::WorkerService};
 
 use super::*;
 
@@ -24,27 +24,16 @@ impl WorkerService for Service {
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<WorkerStatus, Status>> + Send>>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
-        let (request, manners) = (request.into_inner(), self.manners());
-        self.0.submissions.fetch_add(1, Ordering::SeqCst);
-        if let Some(refusal) = manners.refusal {
-            return Err(refusal);
+        self.begin(request.into_inner(), None).await
+    }
+
+    async fn plan_job(&self, request: Request<PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
+        let PlanRequest { job, chunk_seconds } = request.into_inner();
+        if self.manners().release == Release::Splits {
+            self.begin(job.expect("a job"), Some(chunk_seconds)).await
+        } else {
+            Err(Status::unimplemented("not known here"))
         }
-        if manners.never_admits {
-            let _abandoned = Abandoned(Arc::clone(&self.0));
-            std::future::pending::<()>().await;
-        }
-        let mut active = self.0.active();
-        if active.len() >= manners.slots {
-            return Err(Status::resource_exhausted("every slot is taken"));
-        }
-        let line =
-            Arc::new(Line { feed: Feed::new(), cut: watch::Sender::new(None), listeners: watch::Sender::new(0) });
-        active.insert(request.job_id.clone(), Arc::clone(&line));
-        self.0.known().insert(request.job_id.clone(), (request.attempt, Arc::clone(&line)));
-        let stream = listen(&line);
-        let job = Job { request, line, inner: Arc::clone(&self.0) };
-        self.0.jobs.send(job).expect("the test keeps the stub");
-        Ok(Response::new(stream))
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
@@ -92,10 +81,6 @@ impl WorkerService for Service {
         Ok(Response::new(ReleaseResponse {}))
     }
 
-    async fn plan_job(&self, _: Request<proto::v1::PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
-        Err(Status::unimplemented("not known here"))
-    }
-
     async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
         self.leases().await?;
         let (service, mut load) = (Self(Arc::clone(&self.0)), self.0.load.subscribe());
@@ -111,6 +96,30 @@ impl WorkerService for Service {
 }
 
 impl Service {
+    async fn begin(&self, request: JobRequest, chunk_seconds: Option<f64>) -> Result<Response<Events>, Status> {
+        let manners = self.manners();
+        self.0.submissions.fetch_add(1, Ordering::SeqCst);
+        if let Some(refusal) = manners.refusal {
+            return Err(refusal);
+        }
+        if manners.never_admits {
+            let _abandoned = Abandoned(Arc::clone(&self.0));
+            std::future::pending::<()>().await;
+        }
+        let mut active = self.0.active();
+        if active.len() >= manners.slots {
+            return Err(Status::resource_exhausted("every slot is taken"));
+        }
+        let line =
+            Arc::new(Line { feed: Feed::new(), cut: watch::Sender::new(None), listeners: watch::Sender::new(0) });
+        active.insert(request.job_id.clone(), Arc::clone(&line));
+        self.0.known().insert(request.job_id.clone(), (request.attempt, Arc::clone(&line)));
+        let stream = listen(&line);
+        let job = Job { request, chunk_seconds, line, inner: Arc::clone(&self.0) };
+        self.0.jobs.send(job).expect("the test keeps the stub");
+        Ok(Response::new(stream))
+    }
+
     fn status(&self) -> WorkerStatus {
         let manners = self.manners();
         let active: Vec<_> = self.0.active().keys().cloned().collect();
@@ -122,6 +131,7 @@ impl Service {
             active_job_ids: active,
             worker_id: "stub".to_owned(),
             version: "1.2.3".to_owned(),
+            splits: manners.release == Release::Splits,
             ..WorkerStatus::default()
         };
         let Some((lasts, fence)) = manners.lease else { return status };

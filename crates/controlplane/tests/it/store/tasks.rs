@@ -1,0 +1,184 @@
+//! The tasks of split jobs: rows like others, which clients do not see.
+
+use std::sync::Arc;
+
+use controlplane::{
+    job::{
+        Job, JobId, JobSpec, Plan, TaskKind,
+        plan::{Chunk, FrameGrid},
+        task,
+    },
+    store::{Error, Fate, Filter, JobStore, PlaneId, Record, Transition},
+};
+use rstest::rstest;
+
+use super::world::*;
+
+/// The job with a plan of so many chunks.
+fn planned(job: &Job, chunks: u64) -> Job {
+    let grid = FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250 };
+    let chunks = (0..chunks).map(|index| Chunk { first_frame: index * 250, frames: 250 }).collect();
+    let plan = Plan { grid, chunks, has_audio: false }.checked().expect("a good plan");
+    Job { plan: Some(Arc::new(plan)), ..job.clone() }
+}
+
+/// A job that `plane` conducts, and its tasks in order.
+async fn split(store: &dyn JobStore, plane: PlaneId, chunks: u64) -> (Record, Vec<Job>) {
+    let record = started(store, &job(), plane).await;
+    let job = planned(&record.job, chunks);
+    let tasks = task::first(&job, job.plan.as_ref().expect("a plan"), at(5));
+    let step = step(&record, &job, Fate::Conducted { by: plane });
+    go(store, Transition { tasks: tasks.clone(), ..step }).await;
+    (get(store, job.id).await, tasks)
+}
+
+async fn everything(store: &dyn JobStore) -> Vec<JobId> {
+    let filter = Filter { status: None, preset: None, created_after: None, after: None, limit: 100 };
+    store.list(filter).await.expect("the store answers").records.into_iter().map(|record| record.job.id).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn tasks_come_with_the_step_and_are_seen_by_their_family_only(
+    #[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind,
+) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let (parent, tasks) = split(&*world.store, plane, 3).await;
+    let mut family: Vec<_> = world
+        .store
+        .family(parent.job.id)
+        .await
+        .expect("the store answers")
+        .into_iter()
+        .map(|record| record.job)
+        .collect();
+    family.sort_by_key(|task| tasks.iter().position(|other| other.id == task.id));
+    assert_eq!(family, tasks);
+    assert_eq!(world.store.family(tasks[0].id).await, Ok(vec![]));
+    assert_eq!(everything(&*world.store).await, [parent.job.id]);
+    assert_eq!(world.store.waiting().await, Ok(0));
+    assert_eq!(world.store.next_due(at(-1)).await, Ok(Some(at(0))));
+    world.store.create(limited(&job(), 1)).await.expect("tasks take no room");
+    assert_eq!(world.store.create(limited(&job(), 1)).await, Err(Error::QueueFull));
+    assert_eq!(world.store.waiting().await, Ok(1));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_step_that_is_refused_makes_no_tasks_and_one_that_is_taken_twice_makes_them_once(
+    #[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind,
+) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let record = started(&*world.store, &job(), plane).await;
+    let job = planned(&record.job, 2);
+    let tasks = task::first(&job, job.plan.as_ref().expect("a plan"), at(5));
+    let good = Transition { tasks, ..step(&record, &job, Fate::Conducted { by: plane }) };
+    let mut late = good.clone();
+    late.expected.attempt = 9;
+    assert_eq!(world.store.transition(late).await, Err(Error::Conflict(job.id)));
+    assert_eq!(world.store.family(job.id).await, Ok(vec![]));
+    for _ in 0..2 {
+        go(&*world.store, good.clone()).await;
+        assert_eq!(world.store.family(job.id).await.expect("the store answers").len(), 2);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn tasks_take_turns_with_other_jobs(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let store = &*world.store;
+    let (parent, long) = split(store, plane, 6).await;
+    for task in &long[..2] {
+        assert_eq!(claim(store, plane).await.job.id, task.id);
+    }
+    let short = job_at(50, 9);
+    queue(store, &short).await;
+    let (_, other) = split(store, plane, 2).await;
+    let finish = task::new(&parent.job, TaskKind::Cleanup, at(11));
+    let tasks = vec![finish.clone()];
+    go(store, Transition { tasks, ..step(&parent, &parent.job, Fate::Conducted { by: plane }) }).await;
+    let urgent = job_at(60, 12);
+    queue(store, &urgent).await;
+    // At each turn the oldest comes first.
+    let mut order = Vec::new();
+    for _ in 0..9 {
+        order.push(claim(store, plane).await.job.id);
+    }
+    let turn = [long[2].id, other[0].id, short.id, finish.id];
+    assert_eq!(order[0], urgent.id);
+    assert!(turn.iter().all(|id| order[1..5].contains(id)), "{order:?}");
+    let next = [long[3].id, other[1].id];
+    assert!(next.iter().all(|id| order[5..7].contains(id)), "{order:?}");
+    assert_eq!(order[7..], [long[4].id, long[5].id]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_cannot_run_tasks_is_given_none(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    split(&*world.store, plane, 2).await;
+    assert_eq!(world.store.claim(plane, at(1000), false).await, Ok(None));
+    let whole = job();
+    queue(&*world.store, &whole).await;
+    let claimed = world.store.claim(plane, at(1000), false).await.expect("the store answers").expect("a job waits");
+    assert_eq!(claimed.job.id, whole.id);
+    assert_eq!(world.store.waiting().await, Ok(0));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_conducted_job_is_taken_over_and_its_tasks_wait_on(
+    #[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind,
+) {
+    let (world, dead, heir) = (World::new(kind).await, PlaneId::random(), PlaneId::random());
+    let (mut parent, tasks) = split(&*world.store, dead, 2).await;
+    // Its attempt has ended, as that of a planned job has.
+    parent.job = requeued(parent.job);
+    let record = get(&*world.store, parent.job.id).await;
+    go(&*world.store, step(&record, &parent.job, Fate::Conducted { by: dead })).await;
+    claim(&*world.store, dead).await;
+    let adopted = world.store.adopt(heir).await.expect("the store answers");
+    assert_eq!(adopted.iter().map(|record| record.job.id).collect::<Vec<_>>(), [parent.job.id]);
+    assert_eq!(world.store.waiting().await, Ok(0));
+    for _ in 0..2 {
+        let claimed = claim(&*world.store, heir).await.job.id;
+        assert!(tasks.iter().any(|task| task.id == claimed));
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_family_goes_together(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let store = &*world.store;
+    let (parent, tasks) = split(store, plane, 2).await;
+    let claimed = claim(store, plane).await;
+    go(store, step(&claimed, &cancelled(claimed.job.clone(), 6), Fate::Ended)).await;
+    assert_eq!(store.expire(at(100), 9).await, Ok(0), "its parent has not ended");
+    let end = step(&parent, &cancelled(parent.job.clone(), 7), Fate::Ended);
+    go(store, Transition { certificate: Some("{}".to_owned()), ..end }).await;
+    assert_eq!(store.expire(at(100), 9).await, Ok(1));
+    for task in &tasks {
+        assert_eq!(store.get(task.id).await, Ok(None));
+    }
+    assert_eq!(store.certificate(parent.job.id).await, Ok(None));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_the_finish_certifies_is_the_jobs(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let store = &*world.store;
+    let (parent, _) = split(store, plane, 1).await;
+    let record = claim(store, plane).await;
+    for json in ["{}", "{\"a\":1}"] {
+        let record = get(store, record.job.id).await;
+        let message = json.to_owned();
+        let job = Job { message, spec: Arc::new(JobSpec::clone(&record.job.spec)), ..record.job.clone() };
+        let certificate = Some(json.to_owned());
+        go(store, Transition { certificate, ..step(&record, &job, driven(plane)) }).await;
+        assert_eq!(store.certificate(parent.job.id).await, Ok(Some(json.to_owned())));
+    }
+    assert_eq!(store.certificate(record.job.id).await, Ok(None));
+}
