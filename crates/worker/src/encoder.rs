@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(crate) use argv::OUTPUT_FILE;
-pub(crate) use part::{Cut, Files, encode_audio, encode_chunk, steady_rate};
+pub(crate) use part::{Cut, Files, audio_arguments, chunk_arguments, encode_audio, encode_chunk, steady_rate};
 pub(crate) use progress::Progress;
 
 mod argv;

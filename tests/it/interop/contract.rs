@@ -4,7 +4,7 @@ use e2e::original;
 use prost::Message as _;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-/// What this project adds to a message starts here.
+/// What this project adds to a message or an enumeration starts here.
 const FIRST_OF_OURS: i32 = 16;
 
 fn file(descriptors: &[u8]) -> FileDescriptorProto {
@@ -41,11 +41,13 @@ fn our_messages_are_the_originals_and_more_from_16_on() {
 }
 
 #[test]
-fn our_statuses_are_the_originals() {
+fn our_statuses_are_the_originals_and_more_from_16_on() {
     let (ours, original) = (file(proto::v1::FILE_DESCRIPTOR_SET), file(original::FILE_DESCRIPTOR_SET));
     for item in &original.enum_type {
         let mine = ours.enum_type.iter().find(|other| other.name() == item.name()).expect("it is there");
-        assert_eq!(values(mine), values(item), "{}", item.name());
+        let (kept, added): (Vec<_>, Vec<_>) = values(mine).into_iter().partition(|value| value.0 < FIRST_OF_OURS);
+        assert_eq!(kept, values(item), "{}", item.name());
+        assert!(added.iter().all(|value| value.0 >= FIRST_OF_OURS));
     }
 }
 

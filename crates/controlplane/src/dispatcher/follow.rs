@@ -163,6 +163,7 @@ mod tests {
             retention: Duration::MAX,
             shared_store: false,
             durable_store: false,
+            chunk_seconds: 15.0,
         };
         Dispatcher::new(balancer, store, metrics, Limits::default(), rules, Lifecycle::new())
     }

@@ -38,6 +38,16 @@ pub(crate) struct Cut {
 /// The files of a part: their names, and where they are.
 pub(crate) type Files = Vec<(String, PathBuf)>;
 
+/// The arguments of ffmpeg for a chunk.
+pub(crate) fn chunk_arguments(order: &Order<'_>, cut: &Cut) -> Vec<OsString> {
+    part::chunk(order, cut)
+}
+
+/// The arguments of ffmpeg for the audio, if there is any.
+pub(crate) fn audio_arguments(order: &Order<'_>) -> Option<Vec<OsString>> {
+    part::audio(order)
+}
+
 /// Encodes a chunk: a file a rendition, whose first frame is at zero, and a list of its frames.
 ///
 /// # Errors
@@ -50,7 +60,7 @@ pub(crate) async fn encode_chunk(
     report: impl FnMut(Progress),
     cancel: &CancellationToken,
 ) -> Result<Files, Error> {
-    encode(tools, part::chunk(order, cut), order, limits, report, cancel).await?;
+    encode(tools, chunk_arguments(order, cut), order, limits, report, cancel).await?;
     let mut files = Files::new();
     for number in 0..order.preset.renditions.len() {
         let video = order.directory.join(part::video_file(number));
@@ -72,7 +82,7 @@ pub(crate) async fn encode_audio(
     report: impl FnMut(Progress),
     cancel: &CancellationToken,
 ) -> Result<Option<Files>, Error> {
-    let Some(args) = part::audio(order) else { return Ok(None) };
+    let Some(args) = audio_arguments(order) else { return Ok(None) };
     encode(tools, args, order, limits, report, cancel).await?;
     let audio = order.directory.join(part::AUDIO_FILE);
     marks::write(tools, &audio, Kind::Audio, limits, cancel).await?;

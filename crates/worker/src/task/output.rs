@@ -32,12 +32,11 @@ pub(super) async fn validate(workshop: &Workshop, subject: &Subject<'_>, permit:
     }
 }
 
-/// The certificate of an output that was encoded whole and has been proved so. `frames` is how many each rendition must
-/// have, where that is known exactly; `commands` have nothing secret in them. Playlists are made in `scratch`.
+/// The certificate of an output that was encoded whole, if it is proved so. `commands` have nothing secret in them.
+/// Playlists are made in `scratch`.
 pub(super) async fn certify(
     workshop: &Workshop,
     subject: &Subject<'_>,
-    frames: Option<u64>,
     commands: Vec<Vec<String>>,
     scratch: &Path,
     permit: &Permit,
@@ -55,9 +54,8 @@ pub(super) async fn certify(
     let files = certificate::files(output, names, permit).await.map_err(storing)?;
     let ffmpeg_version = ffmpeg.of(tools).await.map_err(|error| Failure::validation(error, Blame::Infrastructure))?;
     let level = validator.level;
-    let facts =
-        Facts { preset, source, level, chunks: None, frames, samples: None, found, files, ffmpeg_version, commands };
-    Ok(facts.certify())
+    let (chunks, frames, samples) = (None, None, None);
+    Ok(Facts { preset, source, level, chunks, frames, samples, found, files, ffmpeg_version, commands }.certify())
 }
 
 fn judging(error: validator::Error) -> Failure {
@@ -131,15 +129,15 @@ mod tests {
         let subject = Subject { preset: &LADDER, source: &source, output: &output };
         let permit = Permit::unleased();
         validate(&workshop, &subject, &permit).await.expect("is whole");
-        let certificate = certify(&workshop, &subject, Some(130), Vec::new(), &job.at("proof"), &permit).await;
+        let certificate = certify(&workshop, &subject, Vec::new(), &job.at("proof"), &permit).await;
         let certificate = certificate.expect("can be told");
         for rendition in &certificate.renditions {
-            assert_eq!((rendition.frames_expected, rendition.frames_found), (Some(130), Some(130)));
+            assert_eq!((rendition.frames_expected, rendition.frames_found), (None, Some(130)));
         }
         let paths: Vec<_> = certificate.files.iter().map(|file| file.path.as_str()).collect();
         assert!(paths.contains(&"master.m3u8") && paths.contains(&"96p/segment_00002.ts"), "{paths:?}");
         permit.token().cancel();
-        let stopped = certify(&workshop, &subject, None, Vec::new(), &job.at("proof"), &permit).await;
+        let stopped = certify(&workshop, &subject, Vec::new(), &job.at("proof"), &permit).await;
         assert_eq!(stopped.err(), Some(Failure::Stopped));
     }
 }

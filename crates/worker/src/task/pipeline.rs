@@ -4,6 +4,7 @@
 //! - [`split`]: its plan, and its parts
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -160,12 +161,6 @@ impl Job<'_> {
         }
     }
 
-    async fn make_output(&self, scratch: &Path) -> Result<PathBuf, Failure> {
-        let directory = scratch.join("output");
-        tokio::fs::create_dir(&directory).await.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
-        Ok(directory)
-    }
-
     fn encoder_order<'b>(&self, subject: &Subject<'b>, directory: &'b Path) -> Result<encoder::Order<'b>, Failure> {
         Ok(encoder::Order {
             preset: self.order.preset,
@@ -190,6 +185,13 @@ impl<'a> Subject<'a> {
         self.media.video.as_ref().ok_or_else(|| unusable(&no_video()))
     }
 
+    /// A command of ffmpeg for clients: without what is secret, and without this worker's folders.
+    fn shown(&self, args: &[OsString]) -> Vec<String> {
+        let scratch = format!("{}/", self.scratch.display());
+        let shown = self.source.shown("ffmpeg", args).into_iter();
+        shown.map(|arg| arg.replace(&scratch, "")).collect()
+    }
+
     /// What an encode made, unless it is not of all of the input.
     fn judge<T>(&self, encoded: Result<T, encoder::Error>) -> Result<T, Failure> {
         if let (Ok(_) | Err(encoder::Error::Failed(_)), Some(cause)) = (&encoded, self.source.unread()) {
@@ -201,6 +203,12 @@ impl<'a> Subject<'a> {
             error => Failure::encoding(&error, error.blame()),
         })
     }
+}
+
+async fn make_folder(scratch: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let folder = scratch.join(name);
+    let made = tokio::fs::create_dir(&folder).await;
+    made.map(|()| folder).map_err(|error| Failure::encoding(&error, Blame::Infrastructure))
 }
 
 /// The input is to blame.

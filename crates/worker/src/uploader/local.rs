@@ -45,11 +45,6 @@ impl Local {
         Self { root: root.into() }
     }
 
-    /// The folder itself.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// The folder of work folders on the storage's own file system, for [`super::recover`].
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join(format!("{RESERVED_PREFIX}staging"))

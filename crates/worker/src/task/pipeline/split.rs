@@ -2,7 +2,7 @@
 
 use proto::v1::Part;
 
-use super::{Job, PROBE_SILENCES, Subject, describe, unusable};
+use super::{Job, PROBE_SILENCES, Subject, describe, make_folder, unusable};
 use crate::{
     encoder::{self, Cut, Files, Progress},
     media::{self, FrameRate, Measured, Patience},
@@ -67,7 +67,7 @@ impl Job<'_> {
     ) -> Result<Done, Failure> {
         let duration = Some(cut.grid.seconds(cut.chunk.frames));
         let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
-        let directory = self.make_output(subject.scratch).await?;
+        let directory = make_folder(subject.scratch, "output").await?;
         let order = self.encoder_order(subject, &directory)?;
         let Workshop { tools, limits, .. } = self.workshop;
         let encoded = encoder::encode_chunk(tools, &order, cut, limits, report, self.permit.token()).await;
@@ -84,7 +84,7 @@ impl Job<'_> {
         let audio = subject.media.audio.as_ref();
         let duration = audio.and_then(|audio| audio.duration).or(subject.media.duration);
         let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
-        let directory = self.make_output(subject.scratch).await?;
+        let directory = make_folder(subject.scratch, "output").await?;
         let order = self.encoder_order(subject, &directory)?;
         let Workshop { tools, limits, .. } = self.workshop;
         let encoded = encoder::encode_audio(tools, &order, limits, report, self.permit.token()).await;
@@ -102,6 +102,9 @@ impl Job<'_> {
         reporter: &mut Reporter,
     ) -> Result<Done, Failure> {
         let Order { preset, storage, destination, .. } = self.order;
+        let encoded = self.encoder_order(subject, subject.scratch)?;
+        let first = Cut { index: 0, grid: plan.grid, chunk: plan.chunks[0] };
+        let commands = [Some(encoder::chunk_arguments(&encoded, &first)), encoder::audio_arguments(&encoded)];
         let order = Finish {
             preset,
             source: subject.media,
@@ -111,7 +114,7 @@ impl Job<'_> {
             plan: &plan.into(),
             chunks,
             audio,
-            commands: Vec::new(),
+            commands: commands.iter().flatten().map(|args| subject.shown(args)).collect(),
         };
         let (url, certificate) = finish(self.workshop, order, subject.scratch, reporter, self.permit).await?;
         Ok(Done::Published { url, earlier: false, certificate: Some(Box::new(certificate)) })

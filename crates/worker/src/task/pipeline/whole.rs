@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use proto::v1::Certificate;
 use url::Url;
 
-use super::{Job, Subject, describe};
+use super::{Job, Subject, describe, make_folder};
 use crate::{
     encoder::{self, Progress},
-    media::Media,
     task::{
         Order, Workshop,
         failure::Failure,
@@ -20,26 +20,33 @@ use crate::{
 impl Job<'_> {
     /// Encodes, validates and publishes all of it.
     pub(super) async fn produce_whole(&self, subject: &Subject<'_>, reporter: &mut Reporter) -> Result<Done, Failure> {
-        let output = self.encode(subject, reporter).await?;
-        self.validate(subject.media, &output).await?;
+        let (output, command) = self.encode(subject, reporter).await?;
+        let certificate = self.prove(subject, &output, command).await?;
         reporter.uploading();
         let url = self.publish(output, subject.scratch).await?;
-        Ok(Done::Published { url, earlier: false, certificate: None })
+        Ok(Done::Published { url, earlier: false, certificate: Some(Box::new(certificate)) })
     }
 
-    async fn encode(&self, subject: &Subject<'_>, reporter: &mut Reporter) -> Result<PathBuf, Failure> {
-        let (video, directory) = (subject.video()?, self.make_output(subject.scratch).await?);
+    /// Answers the output, and the command that made it.
+    async fn encode(&self, subject: &Subject<'_>, reporter: &mut Reporter) -> Result<(PathBuf, Vec<String>), Failure> {
+        let (video, directory) = (subject.video()?, make_folder(subject.scratch, "output").await?);
         let order = self.encoder_order(subject, &directory)?;
         let duration = video.duration.or(subject.media.duration);
         let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
         let Workshop { tools, limits, .. } = self.workshop;
         let encoded = encoder::encode(tools, &order, limits, report, self.permit.token()).await;
-        subject.judge(encoded)
+        Ok((subject.judge(encoded)?, subject.shown(&encoder::arguments(&order))))
     }
 
-    async fn validate(&self, source: &Media, output: &Path) -> Result<(), Failure> {
-        let subject = validator::Subject { preset: self.order.preset, source, output };
-        output::validate(self.workshop, &subject, self.permit).await
+    /// Looks at the output, and hashes its files meanwhile.
+    async fn prove(&self, subject: &Subject<'_>, output: &Path, command: Vec<String>) -> Result<Certificate, Failure> {
+        let folder = make_folder(subject.scratch, "proof").await?;
+        let proved = validator::Subject { preset: self.order.preset, source: subject.media, output };
+        let validate = output::validate(self.workshop, &proved, self.permit);
+        let certify = output::certify(self.workshop, &proved, vec![command], &folder, self.permit);
+        let (validated, certificate) = tokio::join!(validate, certify);
+        // What the validator says of a bad output is clearer.
+        validated.and(certificate)
     }
 
     async fn publish(&self, output: PathBuf, scratch: &Path) -> Result<Url, Failure> {
