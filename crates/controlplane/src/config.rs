@@ -58,7 +58,7 @@ const SPLIT: Setting = Setting {
 const SPLIT_CHUNK_SECONDS: Setting = Setting {
     name: "SPLIT_CHUNK_SECONDS",
     default: Some("15"),
-    help: "how long a chunk of a split job is, in seconds of video: 1 to 3600; shorter than two is not split",
+    help: "how long a chunk of a split job is, in seconds of video: 0.1 to 3600; shorter than two is not split",
 };
 const WEBHOOK_SECRET: Setting = Setting {
     name: "WEBHOOK_SECRET",
@@ -121,7 +121,7 @@ pub struct Config {
     pub job_retention: Duration,
     /// `SPLIT` (auto).
     pub split: Split,
-    /// `SPLIT_CHUNK_SECONDS` (15), 1 to 3600.
+    /// `SPLIT_CHUNK_SECONDS` (15), 0.1 to 3600.
     pub split_chunk_seconds: f64,
     /// `WEBHOOK_SECRET` and `INPUT_ALLOW_LOOPBACK`.
     pub webhook: webhook::Config,
@@ -198,8 +198,8 @@ fn whole_number(text: &str) -> Result<u64, String> {
 }
 
 fn chunk_seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse::<f64>().ok().filter(|seconds| (1.0..=3600.0).contains(seconds));
-    seconds.ok_or_else(|| format!("{text:?}: give seconds, 1 to 3600"))
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("{text:?}: give seconds, 0.1 to 3600"))
 }
 
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
@@ -226,7 +226,7 @@ mod tests {
             ("JOB_MAX_ATTEMPTS", "0"),
             ("JOB_RETENTION", "forever"),
             ("SPLIT", "always"),
-            ("SPLIT_CHUNK_SECONDS", "0.5"),
+            ("SPLIT_CHUNK_SECONDS", "0.05"),
             ("WEBHOOK_SECRET", "hunter2"),
             ("INPUT_ALLOW_LOOPBACK", "maybe"),
             ("SHUTDOWN_GRACE", "0"),

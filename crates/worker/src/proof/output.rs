@@ -27,6 +27,9 @@ use crate::{
 /// times as long.
 const SOUND_TOLERANCE: (i128, i128) = (1, 1000);
 
+/// Part of a second that the clock of a whole MP4 file counts.
+const MOVIE_TICK: (i128, i128) = (1, 1000);
+
 /// How many marks are compared between two looks at the permit.
 const LOOK: u32 = 4096;
 
@@ -149,10 +152,10 @@ impl Comparison {
         let tick = video.and_then(|video| found.stream(video)).map_or_else(Time::default, |stream| stream.tick);
         let mut pictures = track.rendition.map(|rendition| self.pictures(rendition, &ranges, tick)).transpose()?;
         let mut packets = self.parts.audio.as_ref().filter(|_| track.audio).map(|list| packets(list)).transpose()?;
-        if self.is_shifted() {
-            let shift = self.shift(number, video.or(audio), pictures.as_ref().or(packets.as_ref()))?;
-            (pictures, packets) = (pictures.map(|one| one.shifted(shift)), packets.map(|one| one.shifted(shift)));
-        }
+        let first = self.shift(number, video.or(audio), pictures.as_ref().or(packets.as_ref()))?;
+        let (picture_shift, sound_shift) = self.allowed(first);
+        pictures = pictures.map(|one| one.shifted(picture_shift));
+        packets = packets.map(|one| one.shifted(sound_shift));
         let mut until_look = LOOK;
         while let Some(mark) = found.next().map_err(|error| Error::marks(name(), error))? {
             until_look -= 1;
@@ -193,16 +196,22 @@ impl Comparison {
             let list = lists.get(chunk).ok_or_else(|| Error::split(format!("chunk {chunk} has no marks")))?;
             open(list, name)
         };
-        // Where the whole output is shifted, the shift itself is rounded, too.
-        let tolerance = if self.is_shifted() { tick } else { tick.half() };
+        let tolerance = match self.packaging {
+            Packaging::Dash { .. } => tick.half(),
+            // All of it may be shifted, and the shift is rounded, too.
+            Packaging::Hls { .. } | Packaging::Mp4 => tick,
+        };
         Follower::new(Pictures::new(ranges, frame, start, open), tolerance)
     }
 
-    /// Transport streams begin anywhere on their clock.
-    fn is_shifted(&self) -> bool {
+    /// How much later all pictures and all sound of a track may be when its first mark is so much later than expected.
+    fn allowed(&self, first: Time) -> (Time, Time) {
         match self.packaging {
-            Packaging::Hls { .. } => true,
-            Packaging::Mp4 | Packaging::Dash { .. } => false,
+            // Transport streams begin anywhere on their clock.
+            Packaging::Hls { .. } => (first, first),
+            // An edit list tells where the picture begins, on the clock of the whole file.
+            Packaging::Mp4 if first.size() <= moment(MOVIE_TICK) => (first, Time::default()),
+            Packaging::Mp4 | Packaging::Dash { .. } => (Time::default(), Time::default()),
         }
     }
 

@@ -43,6 +43,7 @@ fn entries(output: &Path) -> Vec<std::path::PathBuf> {
 #[case::mp4_ntsc(&MP4, NTSC, 0, &[0, 90, 181])]
 #[case::mp4_late_sound(&MP4, FILM, 117, &[0, 90, 180])]
 #[case::mp4_late_picture(&MP4, PAL, -213, &[0, 90, 180])]
+#[case::mp4_late_between_milliseconds(&MP4, FILM, -213, &[0, 90, 180])]
 #[case::hls(&HLS, FILM, 0, &[0, 96, 192, 230])]
 #[case::ladder(&LADDER, PAL, 0, &[0, 100, 200, 260])]
 #[case::ladder_late_picture(&LADDER, NTSC, -70, &[0, 120, 240])]

@@ -22,7 +22,7 @@ const MAX_JOB_ID: usize = 128;
 const MAX_METADATA: usize = 2048;
 
 /// Shorter chunks would be mostly overhead, longer ones are none, in seconds.
-const CHUNK_SECONDS: std::ops::RangeInclusive<f64> = 0.5..=86_400.0;
+const CHUNK_SECONDS: std::ops::RangeInclusive<f64> = 0.1..=86_400.0;
 
 /// A job to run.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) enum Rejection {
     #[error("output.metadata: keys must be HTTP tokens, values printable ASCII, all together at most 2 KiB")]
     Metadata,
     /// No such length.
-    #[error("chunk_seconds: give 0.5 to 86400")]
+    #[error("chunk_seconds: give 0.1 to 86400")]
     ChunkSeconds,
     /// A part cannot be split again.
     #[error("job.task: a part of a split job is not planned")]
