@@ -12,6 +12,7 @@ mod parts;
 mod players;
 mod site;
 mod sources;
+mod split;
 mod storage;
 mod survive;
 mod tools;

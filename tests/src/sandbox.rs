@@ -180,9 +180,9 @@ impl Sandbox {
     #[must_use]
     pub fn outputs(&self) -> Vec<String> {
         let mut outputs = files(&self.output_dir());
-        // The folder where outputs are staged stays; empty, it holds nothing unfinished. Receipts stay until somebody has
+        // The folders where outputs and parts are staged stay; empty, they hold nothing unfinished. Receipts stay until somebody has
         // written the result down.
-        outputs.retain(|path| path != ".flux-staging" && !is_receipt(path));
+        outputs.retain(|path| path != ".flux-staging" && path != ".flux-parts" && !is_receipt(path));
         outputs
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 /// A source or an output.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Facts {
     /// Width and height as stored.
     pub(super) size: (u64, u64),

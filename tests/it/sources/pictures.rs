@@ -36,8 +36,8 @@ use super::{
      -flags +ilme+ildct",
     shows(160, 96)
 )]
-#[case::one_frame("one.mp4", "{picture} -frames:v 1 {h264}", shows(160, 90))]
-#[case::one_frame_mkv("one.mkv", "{picture} -frames:v 1 {h264}", shows(160, 90))]
+#[case::one_frame("one.mp4", "{picture} -frames:v 1 {h264}", shows(160, 90).in_one_piece())]
+#[case::one_frame_mkv("one.mkv", "{picture} -frames:v 1 {h264}", shows(160, 90).in_one_piece())]
 #[case::three_frames("three.mp4", "{picture} -frames:v 3 {h264}", shows(160, 90))]
 #[case::narrow("narrow.mp4", "-f lavfi -i testsrc2=s=16x360:r=6:d=1 {h264}", shows(16, 360))]
 #[case::tiny("tiny.mp4", "-f lavfi -i testsrc2=s=16x16:r=6:d=1 {h264}", shows(16, 16))]

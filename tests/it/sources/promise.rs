@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use e2e::{Sandbox, job};
+use serde_json::json;
 use url::Url;
 
 use super::facts::{self, Facts};
@@ -13,6 +14,9 @@ const CLOCK: f64 = 0.006;
 /// Sound is cut into frames of at most 46 ms, and encoders fill the first, in seconds.
 const SOUND_FRAME: f64 = 0.1;
 
+/// Shorter than anybody would want, in seconds: even a second has several seams.
+const CHUNK: &str = "0.25";
+
 /// What must come out of a source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Promise {
@@ -22,11 +26,20 @@ pub(super) struct Promise {
     clock: f64,
     keeps_offset: bool,
     steady_ladder: bool,
+    in_one_piece: bool,
 }
 
 /// A picture of this shape, and no sound.
 pub(super) const fn shows(width: u64, height: u64) -> Promise {
-    Promise { width, height, channels: None, clock: CLOCK, keeps_offset: true, steady_ladder: false }
+    Promise {
+        width,
+        height,
+        channels: None,
+        clock: CLOCK,
+        keeps_offset: true,
+        steady_ladder: false,
+        in_one_piece: false,
+    }
 }
 
 impl Promise {
@@ -45,24 +58,37 @@ impl Promise {
         Self { keeps_offset: false, ..self }
     }
 
-    /// The ladder's frames are evenly spaced, though the source's are not.
+    /// The source's frames are not evenly spaced, though the ladder's are.
     pub(super) const fn with_steady_ladder(self) -> Self {
-        Self { steady_ladder: true, ..self }
+        Self { steady_ladder: true, ..self }.in_one_piece()
+    }
+
+    /// The source cannot be split.
+    pub(super) const fn in_one_piece(self) -> Self {
+        Self { in_one_piece: true, ..self }
     }
 
     /// Encodes the source and looks at everything.
     pub(super) async fn holds(self, source: &Path) {
         let sandbox = Sandbox::new();
         let worker = sandbox.worker().start().await;
-        let plane = sandbox.plane(&[worker.address()]).start().await;
+        let plane = sandbox.plane(&[worker.address()]).env("SPLIT_CHUNK_SECONDS", CHUNK).start().await;
         let input = sandbox.input(source);
-        let (single, ladder) =
+        let (mut single, ladder) =
             (job(&input, "480p_h264", "local", "one.mp4"), job(&input, "hls_720p_abr", "local", "hls"));
+        single["split"] = json!("off");
         let (one, master) = tokio::join!(plane.completed(&single), plane.completed(&ladder));
+        let split = plane.accepted(&job(&input, "480p_h264", "local", "split.mp4")).await;
+        let last = plane.events(&split).await.last().await;
+        assert_eq!(last["status"], "JOB_STATUS_COMPLETED", "{last}");
+        let split = plane.job(&split).await;
+        assert_eq!(split["whole"].is_string(), self.in_one_piece, "{split}");
         let local = |url: String| Url::parse(&url).expect("a URL").to_file_path().expect("a file");
         let (one, master) = (local(one), local(master));
         let source = facts::of_source(source).await;
         let one = facts::of_output(&one).await;
+        let split = facts::of_output(&sandbox.output_dir().join("split.mp4")).await;
+        assert_eq!(split, one, "in several pieces as in one");
         self.compare(&source, &one, self.at_height(480), self.channels);
         self.compare_frames(&source.frames, &one.frames);
         for (name, width, height) in [("720p", 1280, 720), ("480p", 854, 480), ("360p", 640, 360)] {
