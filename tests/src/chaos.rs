@@ -8,12 +8,13 @@
 //! - [`mod@strike`] – the faults
 //! - [`client`], [`drive`], [`listener`], [`story`], [`callbacks`] – the clients, and what they are told
 //! - [`watch`] – what is published and what runs, while it happens
-//! - [`output`], [`verify`], [`mod@leftovers`] – what must hold in the end
+//! - [`output`], [`family`], [`verify`], [`mod@leftovers`] – what must hold in the end
 
 pub mod callbacks;
 pub mod client;
 pub mod disk;
 pub mod drive;
+pub mod family;
 pub mod fleet;
 pub mod leftovers;
 pub mod listener;
@@ -107,11 +108,13 @@ pub async fn run(options: Options) -> Arc<Tally> {
         seed: options.seed,
         callbacks: callbacks_url,
         looking: Semaphore::new(1),
+        bytes: family::Bytes::default(),
     });
     let (ended, kills) = tokio::join!(load(&driver, options), faults(&fleet, &store, &sandbox, options, &tally));
     tally.say("every job has ended");
     verify::verify(&client, &ended, &callbacks).await;
     watch.look_at_files();
+    family::removed(&driver.places, &tally).await;
     stop(&fleet, &tally).await;
     background.shutdown().await;
     leftovers(&sandbox, &driver.places, &ended, &kills, &tally).await;

@@ -6,7 +6,15 @@ use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet, task::spawn_blocking, time::sleep};
 
 use super::{
-    client::Client, fleet::Fleet, listener::Listener, load::Order, output, places::Places, seed::Dice, watch::Watch,
+    client::Client,
+    family::{self, Bytes, Done},
+    fleet::Fleet,
+    listener::Listener,
+    load::Order,
+    output,
+    places::Places,
+    seed::Dice,
+    watch::Watch,
 };
 
 /// Time between two looks at a job.
@@ -42,6 +50,8 @@ pub struct Driver {
     pub callbacks: String,
     /// One output is looked at, at a time: the machine is busy enough.
     pub looking: Semaphore,
+    /// What split jobs have made so far.
+    pub bytes: Bytes,
 }
 
 impl Driver {
@@ -90,8 +100,12 @@ impl Driver {
 
     /// Looks at the job until it is terminal.
     async fn end(&self, id: &str) -> Option<Value> {
+        let mut done = Done::default();
         loop {
             let job = self.client.job(id).await?;
+            for again in done.look(&job) {
+                self.client.tally.violation("a finished task is done again", format!("{id}: {again}"));
+            }
             if is_terminal(&job) {
                 return Some(job);
             }
@@ -110,11 +124,17 @@ impl Driver {
         tally.count("jobs", if error.is_empty() { status.to_owned() } else { format!("{status}: {}", brief(error)) });
         match status {
             "JOB_STATUS_COMPLETED" if order.source.is_good() => {
-                let (expected, path) = (self.places.frames(order.source), entry);
+                let (expected, path) = (self.places.frames(order.source), entry.clone());
                 let _permit = self.looking.acquire().await;
                 let whole = spawn_blocking(move || output::check(&path, expected)).await;
                 if let Ok(Err(wrong)) = whole {
                     tally.violation("a completed job has no whole output", format!("{}: {wrong}", order.key()));
+                }
+                if family::tasks(job).next().is_some() {
+                    tally.count("jobs", "split");
+                }
+                if let Some(wrong) = self.bytes.compare(order, job, &entry) {
+                    tally.violation("a split job makes other bytes than one before", wrong);
                 }
             }
             "JOB_STATUS_FAILED" if !order.source.is_good() => {}

@@ -9,6 +9,7 @@ use super::{
     callbacks::{Callbacks, Message},
     client::Client,
     drive::Ended,
+    family,
     tally::Tally,
 };
 
@@ -79,9 +80,17 @@ fn attempts(job: &Value) -> Vec<String> {
             wrong.push(format!("attempt {} overlaps the next", pair[0]["attempt"]));
         }
     }
-    if job["status"] == "JOB_STATUS_COMPLETED" && attempts.last().is_none_or(|last| last["outcome"] != "completed") {
-        wrong.push("completed without a completed attempt".to_owned());
+    // The attempts of a split job only plan it.
+    let expected = if family::tasks(job).next().is_some() { "planned" } else { "completed" };
+    if job["status"] == "JOB_STATUS_COMPLETED" && attempts.last().is_none_or(|last| last["outcome"] != expected) {
+        wrong.push(format!("completed without a {expected} attempt"));
     }
+    wrong.extend(family::tasks(job).filter_map(|task| {
+        let ended = job["status"] != "JOB_STATUS_COMPLETED"
+            || task["status"] == "JOB_STATUS_COMPLETED"
+            || task["kind"] == "cleanup";
+        (!ended).then(|| format!("completed without {task}"))
+    }));
     wrong
 }
 
