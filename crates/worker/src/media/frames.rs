@@ -66,10 +66,7 @@ pub(crate) async fn measure(
     let Some(video) = &media.video else { return Measured::Uneven(Whole::Uneven) };
     let Some(rate) = video.grid else { return Measured::Uneven(Whole::Rate) };
     let prober = Prober { tools, input, video, patience, cancel };
-    let counted = match media.has_frame_table {
-        true => prober.ends(media, rate).await,
-        false => prober.all(media, rate).await,
-    };
+    let counted = if media.has_frame_table { prober.ends(media, rate).await } else { prober.all(media, rate).await };
     match counted.and_then(|count| count.grid(origin)) {
         Ok(grid) => Measured::Even(grid),
         Err(Stop::Whole(whole)) => Measured::Uneven(whole),
@@ -145,12 +142,14 @@ impl Prober<'_> {
             return Err(Whole::UnknownLength.into());
         }
         // Of interlaced video, ffprobe may tell the rate of the fields.
-        let halved = rate.numerator.is_multiple_of(2).then(|| FrameRate { numerator: rate.numerator / 2, ..rate });
+        let halved = rate.numerator.is_multiple_of(2).then_some(FrameRate { numerator: rate.numerator / 2, ..rate });
         let mut scans: Vec<_> = [Some(rate), halved].into_iter().flatten().map(|rate| Scan::new(first, rate)).collect();
         self.run(&["-show_entries", "packet=pts_time,flags"], |line| {
             let (time, flags) = line.split_once(',').unwrap_or((line, ""));
             let time = time.parse().ok().filter(|time: &f64| time.is_finite());
-            scans.iter_mut().for_each(|scan| scan.packet(time, flags.contains('K')));
+            for scan in &mut scans {
+                scan.packet(time, flags.contains('K'));
+            }
             scans.iter().any(Scan::is_even)
         })
         .await?;

@@ -78,8 +78,8 @@ mod tests {
 
     use super::*;
 
-    fn grid(numerator: u32, denominator: u32, frames: u64) -> Option<v1::FrameGrid> {
-        Some(v1::FrameGrid { rate_numerator: numerator, rate_denominator: denominator, start_us: 0, frames })
+    fn grid(rate_numerator: u32, rate_denominator: u32, frames: u64) -> v1::FrameGrid {
+        v1::FrameGrid { rate_numerator, rate_denominator, start_us: 0, frames }
     }
 
     fn chunk(first_frame: u64, frames: u64) -> v1::Chunk {
@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[rstest]
-    #[case::good(grid(25, 1, 100), Some(chunk(50, 50)), None)]
+    #[case::good(Some(grid(25, 1, 100)), Some(chunk(50, 50)), None)]
     #[case::no_grid(None, Some(chunk(0, 1)), Some(Invalid::Grid))]
-    #[case::no_rate(grid(25, 0, 100), Some(chunk(0, 1)), Some(Invalid::Grid))]
-    #[case::no_chunk(grid(25, 1, 100), None, Some(Invalid::Chunk))]
-    #[case::empty(grid(25, 1, 100), Some(chunk(10, 0)), Some(Invalid::Chunk))]
-    #[case::beyond(grid(25, 1, 100), Some(chunk(50, 51)), Some(Invalid::Chunk))]
-    #[case::overflow(grid(25, 1, 100), Some(chunk(u64::MAX, 2)), Some(Invalid::Chunk))]
+    #[case::no_rate(Some(grid(25, 0, 100)), Some(chunk(0, 1)), Some(Invalid::Grid))]
+    #[case::no_chunk(Some(grid(25, 1, 100)), None, Some(Invalid::Chunk))]
+    #[case::empty(Some(grid(25, 1, 100)), Some(chunk(10, 0)), Some(Invalid::Chunk))]
+    #[case::beyond(Some(grid(25, 1, 100)), Some(chunk(50, 51)), Some(Invalid::Chunk))]
+    #[case::overflow(Some(grid(25, 1, 100)), Some(chunk(u64::MAX, 2)), Some(Invalid::Chunk))]
     fn a_chunk_lies_inside_its_frames(
         #[case] grid: Option<v1::FrameGrid>,
         #[case] chunk: Option<v1::Chunk>,
@@ -111,6 +111,9 @@ mod tests {
     #[case::many((0..=MAX_CHUNKS).map(|first| chunk(first, 1)).collect(), Some(Invalid::Chunks))]
     fn chunks_are_the_whole(#[case] chunks: Vec<v1::Chunk>, #[case] wrong: Option<Invalid>) {
         let frames = chunks.len().max(100) as u64;
-        assert_eq!(plan_from(Some(v1::Plan { grid: grid(25, 1, frames), chunks, has_audio: false })).err(), wrong);
+        assert_eq!(
+            plan_from(Some(v1::Plan { grid: Some(grid(25, 1, frames)), chunks, has_audio: false })).err(),
+            wrong
+        );
     }
 }

@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_not_kept() {
         let mut lines = Lines::default();
-        lines.push(&[b'x'; 100_000], |_| true);
+        lines.push(&vec![b'x'; 100_000], |_| true);
         assert!(lines.line.len() <= MAX_LINE);
     }
 }

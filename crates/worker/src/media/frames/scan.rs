@@ -145,7 +145,9 @@ mod tests {
     fn a_hole_does_not_fill_the_memory() {
         let numbers: Vec<_> = (0..100_000).filter(|number| *number != 1).map(f64::from).collect();
         let mut scan = Scan::new(0.0, NTSC);
-        numbers.iter().for_each(|number| scan.packet(Some(number / NTSC.per_second()), false));
+        for number in &numbers {
+            scan.packet(Some(number / NTSC.per_second()), false);
+        }
         assert!(!scan.is_even() && scan.ahead.len() <= MAX_AHEAD + 1);
     }
 
