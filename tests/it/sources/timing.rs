@@ -65,7 +65,7 @@ const PICTURE_LATE: &str = "-itsoffset 0.7 {picture} -f lavfi -i sine=d=2 {h264}
 #[case::fragments(
     "fragments.mp4",
     "{picture} {sound} {h264} {aac} -g 6 -movflags frag_keyframe+empty_moov",
-    shows(160, 90).sounds(1).within(0.03)
+    shows(160, 90).sounds(1).within(0.03).in_one_piece()
 )]
 #[tokio::test]
 async fn sound_and_picture_stay_together(#[case] name: &str, #[case] recipe: &str, #[case] promise: Promise) {

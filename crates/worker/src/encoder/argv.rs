@@ -6,7 +6,7 @@ use std::{ffi::OsString, fmt::Write as _, io, path::Path};
 
 use preset::{Audio, Ceiling, Channels, Fit, Packaging, Preset, Rate, Rendition, Size};
 
-use super::{Order, master};
+use super::{Order, join, master};
 use crate::media::{FrameRate, Media, Video};
 
 /// Name of a single-file output.
@@ -83,7 +83,21 @@ const MAX_COARSE_RATE: f64 = 240.0;
 /// One decode, one branch a rendition.
 fn filter_graph(order: &Order<'_>) -> String {
     let steady = steady(order.preset.packaging, order.source, order.video);
-    branches(order, &steady.map(|rate| format!("fps={rate},")).unwrap_or_default())
+    let fps = steady.map(|rate| format!("fps={rate},")).unwrap_or_default();
+    branches(order, &(align(order, steady) + &fps))
+}
+
+/// Moves a picture that begins between two ticks of the encoder's clock to the nearer one. A container that rounds times
+/// would otherwise have some frames fall to one side and some to the other.
+fn align(order: &Order<'_>, steady: Option<FrameRate>) -> String {
+    let shift = steady.or(order.video.grid).zip(order.video.start).map(|(rate, start)| {
+        let late = micros(start - order.source.origin(order.preset.audio.is_some()));
+        join::first_frame_micros(order.preset.packaging, rate, late) - i128::from(late)
+    });
+    match shift {
+        None | Some(0) => String::new(),
+        Some(shift) => format!("settb=1/1000000,setpts=PTS+({shift}),"),
+    }
 }
 
 /// All renditions from what the filters in `first` leave, each of which ends with a comma.
@@ -99,6 +113,12 @@ fn branches(order: &Order<'_>, first: &str) -> String {
             .expect("a String takes every write");
     }
     graph + &branches
+}
+
+fn micros(seconds: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let micros = (seconds * 1e6).round() as i64;
+    micros.clamp(-(1 << 60), 1 << 60)
 }
 
 /// The constant rate that a segmented output needs, `None` where the source has it. ffmpeg adds up segment lengths from
@@ -291,6 +311,20 @@ mod tests {
         let hls = Packaging::Hls { segment_seconds: 6, ladder: false };
         assert_eq!(fine_clock(Packaging::Mp4, &video).as_deref(), expected);
         assert_eq!(fine_clock(hls, &video), None);
+    }
+
+    #[rstest]
+    #[case::at_zero(0.0, 25, "")]
+    #[case::on_a_tick(0.04, 25, "")]
+    #[case::between_ticks(0.021, 25, "settb=1/1000000,setpts=PTS+(-1000),")]
+    #[case::later(0.039, 25, "settb=1/1000000,setpts=PTS+(1000),")]
+    fn a_picture_begins_at_a_tick(#[case] late: f64, #[case] numerator: u32, #[case] expected: &str) {
+        let grid = Some(FrameRate { numerator, denominator: 1 });
+        let video = Video { grid, start: Some(1.0 + late), ..Video::sized(1280, 720) };
+        let source = Media { start: Some(1.0), video: Some(video.clone()), ..Media::default() };
+        let (preset, input) = (preset::find("480p_h264").expect("known"), Input { args: Vec::new(), proxy: None });
+        let order = Order { preset, input: &input, source: &source, video: &video, directory: Path::new("out") };
+        assert_eq!(align(&order, None), expected);
     }
 
     #[test]

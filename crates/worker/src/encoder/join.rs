@@ -63,6 +63,12 @@ pub(crate) fn first_frame(packaging: Packaging, rate: FrameRate, start_us: i64) 
     (round(i128::from(start_us) * ticks, ticks_per) * i128::from(rate.denominator), ticks)
 }
 
+/// The same in whole microseconds.
+pub(super) fn first_frame_micros(packaging: Packaging, rate: FrameRate, start_us: i64) -> i128 {
+    let (first, per_second) = first_frame(packaging, rate, start_us);
+    round(first * MICROS, per_second.max(1))
+}
+
 /// Joins the parts. Answers where the result is: a file, or the folder of a directory output; and the arguments of
 /// ffmpeg.
 ///
@@ -107,8 +113,7 @@ fn content(order: &Order<'_>, files: &[PathBuf]) -> String {
 fn arguments(order: &Order<'_>) -> Vec<OsString> {
     let mut args = argv::Args::default();
     argv::common(&mut args);
-    let (first, per_second) = first_frame(order.preset.packaging, order.rate(), start(order));
-    let offset = format!("{}us", round(first * MICROS, per_second.max(1)));
+    let offset = format!("{}us", first_frame_micros(order.preset.packaging, order.rate(), start(order)));
     for number in 0..order.video.len() {
         // Everything below is the worker's own; names in lists begin with their protocol.
         args.add(["-protocol_whitelist", "file", "-f", "concat", "-safe", "0", "-auto_convert", "0"]);

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use preset::Preset;
 
-use super::{Args, Order, audio_tracks, branches, codec, common, keep_times, rate, ticks};
+use super::{Args, Order, audio_tracks, branches, codec, common, keep_times, micros, rate, ticks};
 use crate::{
     encoder::Cut,
     media::{Container, Media},
@@ -137,12 +137,6 @@ fn key_frames(preset: &Preset, Cut { grid, chunk, .. }: &Cut) -> Option<String> 
     let (rate, segment) = (grid.rate(), grid.segment_at(chunk.first, length));
     let per_segment = u64::from(rate.numerator) * u64::from(length);
     Some(format!("expr:gte((n+{})*{},(n_forced+{segment})*{per_segment})", chunk.first, rate.denominator))
-}
-
-fn micros(seconds: f64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    let micros = (seconds * 1e6).round() as i64;
-    micros.clamp(-(1 << 60), 1 << 60)
 }
 
 /// `12.345678`, without a float's rounding.
