@@ -79,6 +79,13 @@ install_players() {
 
 document() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet; }
 
+# They are in the folder of the build, which the environment may have put elsewhere.
+smoke_benchmarks() {
+  local target
+  target=$(cargo metadata --locked --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+  "$target/debug/bench" --smoke --output "$target/bench/smoke"
+}
+
 main() {
   step "install packages" install_system_packages
   step "format" cargo fmt --all --check
@@ -90,6 +97,8 @@ main() {
   # The end-to-end tests run the real binaries, which `cargo test` alone would not build.
   step "binaries" cargo build --locked --workspace --bins
   step "install clients" install_test_clients
+  # Only that the benchmarks work: the figures mean nothing here.
+  step "benchmarks" smoke_benchmarks
   step "tests" cargo test --locked --workspace
   printf '\n'
   report

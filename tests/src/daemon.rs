@@ -98,9 +98,15 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits until it listens on `port`.
     pub async fn start(launch: Launch, port: Port) -> Self {
-        let mut daemon = Self { child: launch.spawn(), launch, port };
+        let mut daemon = Self::spawn(launch, port);
         daemon.listening().await;
         daemon
+    }
+
+    /// Starts it and waits for nothing.
+    #[must_use]
+    pub fn spawn(launch: Launch, port: Port) -> Self {
+        Self { child: launch.spawn(), launch, port }
     }
 
     /// Where it listens.

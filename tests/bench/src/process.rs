@@ -1,0 +1,72 @@
+//! What the kernel says of a process.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{Pid, SysconfVar, sysconf},
+};
+
+use crate::measure::real;
+
+/// Lets this process have as many open files as it may.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn raise_open_files() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("cannot raise the limit on open files")
+}
+
+/// How many files this process may have open.
+pub(crate) fn open_files_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+/// Resident memory, in bytes.
+pub(crate) fn memory(pid: Pid) -> Result<f64> {
+    Ok(status(pid, "VmRSS:")? * 1024.0)
+}
+
+/// How many threads it has.
+pub(crate) fn threads(pid: Pid) -> Result<f64> {
+    status(pid, "Threads:")
+}
+
+/// How many files it has open.
+pub(crate) fn files(pid: Pid) -> Result<f64> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).with_context(|| format!("process {pid}"))?;
+    Ok(crate::measure::count(entries.count()))
+}
+
+/// Processor time that it has used so far.
+pub(crate) fn processor_time(pid: Pid) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    // The name before it may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("a stat line")?;
+    let ticks = fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    let rate = sysconf(SysconfVar::CLK_TCK)?.and_then(|rate| u64::try_from(rate).ok()).context("ticks a second")?;
+    Ok(Duration::from_secs_f64(real(ticks.sum()) / real(rate)))
+}
+
+fn status(pid: Pid, name: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("a field of status")?;
+    let number = line.split_ascii_whitespace().next().context("a number")?;
+    Ok(number.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_the_machine() {
+        let this = Pid::this();
+        assert!(memory(this).expect("a number") > 1e5);
+        assert!(threads(this).expect("a number") >= 1.0);
+        assert!(files(this).expect("a number") >= 3.0);
+        assert!(processor_time(this).expect("a number") < Duration::from_hours(1));
+    }
+}

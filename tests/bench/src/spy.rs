@@ -1,0 +1,97 @@
+//! An ffmpeg that tells when it encoded and with which arguments: for `FFMPEG_PATH` of a worker.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::Sandbox;
+
+/// What runs instead of ffmpeg. Only encodes ask for progress; everything else is handed through.
+const BODY: &str = r#"
+case " $* " in *" -progress "*) ;; *) exec ffmpeg "$@" ;; esac
+printf '%s\0' "$PWD" "$@" >"LOG.args"
+begin=$(date +%s%N)
+ffmpeg "$@"
+code=$?
+echo "$begin $(date +%s%N)" >"LOG.times"
+exit $code"#;
+
+/// Looks over a worker's shoulder.
+#[derive(Debug)]
+pub(crate) struct Spy {
+    /// The program.
+    pub(crate) path: PathBuf,
+    log: PathBuf,
+}
+
+/// When the last encode began and ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// When it had ended.
+    pub(crate) end: SystemTime,
+}
+
+/// The last encode, to be done again by hand.
+#[derive(Debug)]
+pub(crate) struct Encode {
+    args: Vec<OsString>,
+}
+
+impl Spy {
+    /// A spy for workers of this sandbox.
+    pub(crate) fn new(sandbox: &Sandbox) -> Self {
+        let log = sandbox.path().join("spy");
+        let path = sandbox.script("spy-ffmpeg", &BODY.replace("LOG", &log.display().to_string()));
+        Self { path, log }
+    }
+
+    /// When the last encode ran.
+    ///
+    /// # Errors
+    /// When there was none.
+    pub(crate) fn times(&self) -> Result<Times> {
+        let text = fs::read_to_string(self.log.with_extension("times")).context("no encode has ended")?;
+        let (begin, end) = text.trim().split_once(' ').context("two times")?;
+        let (begin, end) = (Duration::from_nanos(begin.parse()?), Duration::from_nanos(end.parse()?));
+        Ok(Times { took: end.saturating_sub(begin), end: SystemTime::UNIX_EPOCH + end })
+    }
+
+    /// What the last encode was told to do.
+    ///
+    /// # Errors
+    /// When there was none.
+    pub(crate) fn encode(&self) -> Result<Encode> {
+        let text = fs::read(self.log.with_extension("args")).context("no encode has begun")?;
+        let args = text.split(|byte| *byte == 0).skip(1).map(|arg| OsString::from_vec(arg.to_vec()));
+        let mut args: Vec<_> = args.collect();
+        // What follows the last separator.
+        args.pop();
+        Ok(Encode { args })
+    }
+}
+
+impl Encode {
+    /// Does it by hand, in `folder`, where its outputs have their folders; then copies what it made to `copy`.
+    ///
+    /// # Errors
+    /// When ffmpeg or cp fails.
+    pub(crate) fn by_hand(&self, folder: &Path, copy: &Path) -> Result<()> {
+        run(Command::new("ffmpeg").args(&self.args).current_dir(folder))?;
+        run(Command::new("cp").arg("-r").arg(folder).arg(copy))
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.with_context(|| format!("{:?} cannot be started", command.get_program()))?;
+    ensure!(status.success(), "{:?} ended with {status}", command.get_program());
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! POST to COMPLETED against the same ffmpeg command run by hand, and `cp`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::Result;
+use e2e::{Plane, Sandbox, Worker, job, sandbox};
+
+use crate::{
+    measure::{Finding, Series, Unit, timed},
+    plan::Plan,
+    spy::{Encode, Spy},
+};
+
+/// What is encoded, and how many pairs there are.
+struct Case {
+    /// Names of what is added, and of the ratio. Short jobs are judged by the one, long ones by the other.
+    names: [&'static str; 2],
+    seconds: u32,
+    preset: &'static str,
+    pairs: usize,
+}
+
+const CASES: [Case; 4] = [
+    Case { names: ["overhead/mp4-5s", "overhead/mp4-5s-ratio"], seconds: 5, preset: "720p_h264", pairs: 9 },
+    Case { names: ["overhead/hls-5s", "overhead/hls-5s-ratio"], seconds: 5, preset: "hls_720p_abr", pairs: 9 },
+    Case { names: ["overhead/mp4-60s-added", "overhead/mp4-60s"], seconds: 60, preset: "720p_h264", pairs: 3 },
+    Case { names: ["overhead/hls-60s-added", "overhead/hls-60s"], seconds: 60, preset: "hls_720p_abr", pairs: 3 },
+];
+
+/// Pairs by hand and by the service, after one run that tells what the worker asks ffmpeg to do.
+pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
+    let sandbox = Sandbox::new();
+    let spy = Spy::new(&sandbox);
+    let watched = sandbox.worker().env("FFMPEG_PATH", &spy.path.display()).start().await;
+    let worker = sandbox.worker().start().await;
+    let mut findings = Vec::new();
+    for case in CASES {
+        let input = sandbox.input(&plan.film(case.seconds));
+        let learned = learn(&sandbox, &watched, &spy, &input, case.preset).await?;
+        let plane = sandbox.plane(&[worker.address()]).start().await;
+        let (mut added, mut ratios) = (Vec::new(), Vec::new());
+        for number in 0..plan.runs(case.pairs) {
+            let by_hand = learned.by_hand(&sandbox, number)?;
+            let job = job(&input, case.preset, "local", &format!("{}/{number}.mp4", case.names[0]));
+            let (_, by_service) = timed(plane.completed(&job)).await;
+            added.push((by_service - by_hand) * 1e3);
+            ratios.push(by_service / by_hand);
+        }
+        let what = |sign| {
+            let Case { preset, seconds, .. } = case;
+            format!("{preset}, {seconds} s: POST to COMPLETED {sign} ffmpeg by hand and cp")
+        };
+        findings.push(Finding::new(case.names[0], what("−"), Unit::Millis, Series::from(added)));
+        findings.push(Finding::new(case.names[1], what("÷"), Unit::Times, Series::from(ratios)));
+    }
+    Ok(findings)
+}
+
+/// What the worker asks ffmpeg to do, and which folders it makes for that.
+struct Learned {
+    encode: Encode,
+    folders: Vec<PathBuf>,
+}
+
+async fn learn(sandbox: &Sandbox, worker: &Worker, spy: &Spy, input: &str, preset: &str) -> Result<Learned> {
+    let plane: Plane = sandbox.plane(&[worker.address()]).start().await;
+    let path = format!("learn/{preset}.mp4");
+    plane.completed(&job(input, preset, "local", &path)).await;
+    let output = sandbox.output_dir().join(path);
+    let files = sandbox::files(&output);
+    let folders = files.iter().filter_map(|file| Path::new(file).parent().map(Path::to_owned)).collect();
+    Ok(Learned { encode: spy.encode()?, folders })
+}
+
+impl Learned {
+    /// Seconds that it takes by hand.
+    fn by_hand(&self, sandbox: &Sandbox, number: usize) -> Result<f64> {
+        let folder = tempfile::tempdir_in(sandbox.path())?;
+        let (made, copy) = (folder.path().join("made"), folder.path().join(format!("copy-{number}")));
+        for part in self.folders.iter().map(PathBuf::as_path).chain([Path::new("")]) {
+            fs::create_dir_all(made.join(part))?;
+        }
+        let start = Instant::now();
+        self.encode.by_hand(&made, &copy)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}

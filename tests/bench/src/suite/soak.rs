@@ -1,0 +1,186 @@
+//! Mixed jobs for half an hour: what grows?
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use e2e::{Plane, S3Server, Sandbox, Worker, clips, job, s3, sandbox};
+use nix::unistd::Pid;
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    measure::{Finding, Series, Unit, count, real},
+    plan::Plan,
+    process,
+};
+
+/// The part of the run that is the beginning: what is filled once is filled by then. And the part that is the end.
+const WARM: (f64, f64) = (1.0 / 15.0, 1.0 / 6.0);
+
+/// How often is looked.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many jobs run at a time, of each kind one.
+const KINDS: [Kind; 5] = [Kind::File, Kind::Ladder, Kind::Bucket, Kind::Cancelled, Kind::Broken];
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    File,
+    Ladder,
+    Bucket,
+    Cancelled,
+    Broken,
+}
+
+/// What was seen at a moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    worker_memory: f64,
+    plane_memory: f64,
+    files: f64,
+    threads: f64,
+}
+
+/// Everything that runs.
+struct World {
+    plane: Plane,
+    worker: Worker,
+    input: String,
+    _s3: S3Server,
+    sandbox: Sandbox,
+}
+
+/// Runs jobs and looks.
+pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
+    let time = plan.pick(plan.soak, Duration::from_secs(3));
+    let world = Arc::new(World::start().await);
+    let start = Instant::now();
+    let mut jobs = JoinSet::new();
+    for kind in KINDS {
+        let world = Arc::clone(&world);
+        jobs.spawn(async move { keep_on(&world, kind, start, time).await });
+    }
+    let (mut samples, mut stores) = (Vec::new(), Vec::new());
+    while start.elapsed() < time {
+        samples.push(world.look()?);
+        stores.push(world.store());
+        sleep(INTERVAL.min(time / 10)).await;
+    }
+    let mut run = 0;
+    while let Some(done) = jobs.join_next().await {
+        run += done??;
+    }
+    ensure!(run > 0, "no job ran");
+    // Collected means: no tool, no work folder, no receipt.
+    world.sandbox.clean().await;
+    Ok(findings(&world, run, &samples, &stores))
+}
+
+fn findings(world: &World, run: usize, samples: &[Sample], stores: &[f64]) -> Vec<Finding> {
+    let percent = |values: Vec<f64>| {
+        let (early, late) = ends(&values);
+        ((late.median() / early.median().max(1.0) - 1.0) * 100.0).max(0.0)
+    };
+    // While jobs come and go, what is always there is the least.
+    let more = |values: Vec<f64>| {
+        let (early, late) = ends(&values);
+        (late.range().0 - early.range().0).max(0.0)
+    };
+    let all = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
+    let single = |name, what: &str, unit, value| Finding::single(name, format!("{run} jobs: {what}"), unit, value);
+    let scratch = count(sandbox::files(&world.sandbox.work_dir()).len());
+    vec![
+        single(
+            "soak/worker-memory",
+            "growth of the worker's memory",
+            Unit::Percent,
+            percent(all(|sample| sample.worker_memory)),
+        ),
+        single(
+            "soak/controlplane-memory",
+            "growth of the control plane's memory",
+            Unit::Percent,
+            percent(all(|sample| sample.plane_memory)),
+        ),
+        single("soak/files", "more open files at the end", Unit::Count, more(all(|sample| sample.files))),
+        single("soak/threads", "more threads at the end", Unit::Count, more(all(|sample| sample.threads))),
+        single("soak/tools", "tools that still run", Unit::Count, count(world.sandbox.tools().len())),
+        single("soak/scratch", "files left in WORK_DIR", Unit::Count, scratch),
+        single("soak/store", "growth of the store", Unit::Percent, percent(stores.to_vec())),
+    ]
+}
+
+/// The beginning, once warm, and the end.
+fn ends(values: &[f64]) -> (Series, Series) {
+    let at = |part: f64| values.len().saturating_sub(1).min(index(part * count(values.len())));
+    let (warm, late) = (at(WARM.0), at(1.0 - WARM.1));
+    (Series::from(values[warm..=at(WARM.0 + WARM.1)].to_vec()), Series::from(values[late..].to_vec()))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a small length")]
+fn index(at: f64) -> usize {
+    at as usize
+}
+
+impl World {
+    async fn start() -> Self {
+        let sandbox = Sandbox::new();
+        let s3 = sandbox.s3().await;
+        let worker = sandbox.worker().s3(&s3.endpoint(), s3::ACCESS_KEY, s3::SECRET_KEY);
+        let worker = worker.env("MAX_CONCURRENT_JOBS", "3").env("LOG_LEVEL", "warn").start().await;
+        let plane = sandbox.plane(&[worker.address()]).env("MAX_QUEUED_JOBS", "100").env("LOG_LEVEL", "warn");
+        let plane = plane.env("JOB_RETENTION", "1m").start().await;
+        let input = sandbox.input(&clips::short());
+        Self { plane, worker, input, _s3: s3, sandbox }
+    }
+
+    fn look(&self) -> Result<Sample> {
+        let (worker, plane) = (self.worker.daemon.pid(), self.plane.daemon.pid());
+        let both = |of: fn(Pid) -> Result<f64>| Ok::<_, anyhow::Error>(of(worker)? + of(plane)?);
+        Ok(Sample {
+            worker_memory: process::memory(worker)?,
+            plane_memory: process::memory(plane)?,
+            files: both(process::files)?,
+            threads: both(process::threads)?,
+        })
+    }
+
+    /// Bytes of the job store.
+    fn store(&self) -> f64 {
+        let root = self.sandbox.path();
+        let files = sandbox::files(root).into_iter().filter(|file| file.starts_with("data-"));
+        real(files.filter_map(|file| fs::metadata(root.join(file)).ok()).map(|file| file.len()).sum())
+    }
+}
+
+/// Runs jobs of a kind, one after the other, and tells how many.
+async fn keep_on(world: &World, kind: Kind, start: Instant, time: Duration) -> Result<usize> {
+    let mut number = 0;
+    while start.elapsed() < time {
+        one(world, kind).await?;
+        number += 1;
+    }
+    Ok(number)
+}
+
+async fn one(world: &World, kind: Kind) -> Result<()> {
+    let World { plane, input, .. } = world;
+    // The same places again and again: outputs are not what is to be seen growing.
+    let (order, status) = match kind {
+        Kind::File => (job(input, "480p_h264", "local", "soak/file.mp4"), "JOB_STATUS_COMPLETED"),
+        Kind::Ladder => (job(input, "hls_720p", "local", "soak/ladder"), "JOB_STATUS_COMPLETED"),
+        Kind::Bucket => (job(input, "480p_h264", "s3", "soak/bucket.mp4"), "JOB_STATUS_COMPLETED"),
+        Kind::Cancelled => (job(input, "480p_h264", "local", "soak/cancelled.mp4"), ""),
+        Kind::Broken => (job("file:///nowhere", "480p_h264", "local", "soak/broken.mp4"), "JOB_STATUS_FAILED"),
+    };
+    let id = plane.accepted(&order).await;
+    if status.is_empty() {
+        plane.cancel(&id).await;
+    }
+    let last = plane.events(&id).await.last().await;
+    ensure!(status.is_empty() || last["status"] == status, "{kind:?}: {last}");
+    Ok(())
+}
