@@ -69,7 +69,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let length = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
     let plan = Plan::new(args.smoke, args.runs, args.clip, length);
     let output = args.output.unwrap_or_else(plan::output_folder);
-    run(&plan, &suite::chosen(args.names, args.smoke), Report::new(output, args.smoke)?).await
+    run(&plan, &suite::chosen(args.names, args.smoke), Report::new(&output, args.smoke)?).await
 }
 
 /// Runs one after the other. What was measured before one fails is in the files.

@@ -46,15 +46,15 @@ impl Plan {
         let args: Vec<_> = input.iter().chain(&encode).map(String::as_str).collect();
         clips::made(&format!("film-{seconds}.mp4"), &args)
     }
+}
 
-    /// A picture of a few rows, full of noise: its HLS segments are as large as a film's, but soon encoded.
-    pub(crate) fn ribbon(&self, seconds: u32) -> PathBuf {
-        let noise = "nullsrc=size=1280x16:rate=15:duration=60,geq=random(1)*255:random(2)*255:random(3)*255";
-        let encode = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "20", "-pix_fmt", "yuv420p", "-g", "15"];
-        let minute = clips::made("noise.mp4", &[&["-f", "lavfi", "-i", noise][..], &encode].concat());
-        let minute = minute.display().to_string();
-        clips::made("ribbon.mp4", &["-stream_loop", "-1", "-i", &minute, "-t", &seconds.to_string(), "-c", "copy"])
-    }
+/// A picture of a few rows, full of noise: its HLS segments are as large as a film's, but soon encoded.
+pub(crate) fn ribbon(seconds: u32) -> PathBuf {
+    let noise = "nullsrc=size=1280x16:rate=15:duration=60,geq=random(1)*255:random(2)*255:random(3)*255";
+    let encode = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "20", "-pix_fmt", "yuv420p", "-g", "15"];
+    let minute = clips::made("noise.mp4", &[&["-f", "lavfi", "-i", noise][..], &encode].concat());
+    let minute = minute.display().to_string();
+    clips::made("ribbon.mp4", &["-stream_loop", "-1", "-i", &minute, "-t", &seconds.to_string(), "-c", "copy"])
 }
 
 /// The folder of the repository.

@@ -8,7 +8,10 @@ mod json;
 mod markdown;
 mod plot;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -40,8 +43,8 @@ impl Report {
     ///
     /// # Errors
     /// When that cannot be made.
-    pub(crate) fn new(folder: PathBuf, smoke: bool) -> Result<Self> {
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    pub(crate) fn new(folder: &Path, smoke: bool) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         Ok(Self { folder, facts: Facts::gather(), smoke, rows: Vec::new() })
     }

@@ -91,7 +91,8 @@ impl Encode {
 
 fn run(command: &mut Command) -> Result<()> {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
-    let status = status.with_context(|| format!("{:?} cannot be started", command.get_program()))?;
-    ensure!(status.success(), "{:?} ended with {status}", command.get_program());
+    let program = command.get_program().display();
+    let status = status.with_context(|| format!("{program} cannot be started"))?;
+    ensure!(status.success(), "{program} ended with {status}");
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(super) fn write(facts: &Facts, rows: &[Row], plots: &[String]) -> String {
         line(&mut text, format_args!("| `{name}` | {what} | {median} | {range} | {runs} | {target} | {verdict} |"));
     }
     for plot in plots {
-        line(&mut text, format_args!("\n![{0}]({0})", plot));
+        line(&mut text, format_args!("\n![{plot}]({plot})"));
     }
     text
 }

@@ -127,7 +127,7 @@ fn large(plan: &Plan, sandbox: &Sandbox) -> Result<Load> {
 
 /// A ladder that a worker has encoded.
 async fn ladder(plan: &Plan, sandbox: &Sandbox) -> Result<Load> {
-    let input = sandbox.input(&plan.ribbon(plan.pick(LADDER, 12)));
+    let input = sandbox.input(&plan::ribbon(plan.pick(LADDER, 12)));
     let order = |storage| job(&input, "hls_720p_abr_video_only", storage, "upload-ladder");
     let worker = sandbox.worker().start().await;
     let plane = sandbox.plane(&[worker.address()]).start().await;
