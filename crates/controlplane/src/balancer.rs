@@ -1,7 +1,8 @@
 //! Picks a worker with a free slot: round robin for the starting point, then the first that is ready.
 //!
 //! Every pick opens its own connections and the chosen one stays with the task: behind a connection-level balancer the
-//! connection is what pins the machine. Workers are asked one after the other, but none is waited for long before the
+//! connection is what pins the machine. Those that were full go to the end of the line, and while jobs wait they are
+//! watched instead of asked. Workers are asked one after the other, but none is waited for long before the
 //! next is asked too, and one that was overtaken is asked last for a while. So a sleeping or hung worker delays nobody,
 //! and a sleeping one is not woken while others have room.
 //!
@@ -27,7 +28,9 @@ use tokio::time::Instant;
 
 pub use address::Address;
 pub use candidates::{Candidate, Candidates};
+pub use room::Rooms;
 
+use self::rotation::Turn;
 use crate::{
     metrics::Metrics,
     worker_client::{self, Connection, WorkerStatus},
@@ -59,6 +62,20 @@ struct Seen {
     avoid_until: Option<Instant>,
     /// Whether it answered the last time.
     answers: Option<bool>,
+    /// Whether it is likely to have room.
+    fill: Fill,
+}
+
+/// What is thought of a worker's room. A guess: only its answer counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Fill {
+    /// It may have room.
+    #[default]
+    Room,
+    /// It had none when it was asked.
+    Asked,
+    /// It has none, and would say so if that changed.
+    Watched,
 }
 
 impl Balancer {
@@ -80,13 +97,33 @@ impl Balancer {
     /// The workers that have room, best first, each at most once.
     #[must_use]
     pub fn candidates(&self) -> Candidates<'_> {
-        let avoided: Vec<_> = self.workers.iter().map(Worker::is_avoided).collect();
-        Candidates::new(self, self.rotation.order(&avoided))
+        self.candidates_if(|_| true)
     }
 
-    /// Ends when some worker says that it has room; with `splits`, one that knows the tasks of split jobs.
-    pub async fn room(&self, splits: bool) {
-        room::wait(&self.workers, self.startup_timeout, splits).await;
+    /// The workers that have room, without those that are watched ([`Balancer::rooms`]) and say that they have none.
+    #[must_use]
+    pub fn likely_candidates(&self) -> Candidates<'_> {
+        self.candidates_if(|worker| worker.seen().fill != Fill::Watched)
+    }
+
+    fn candidates_if(&self, is_asked: impl Fn(&Worker) -> bool) -> Candidates<'_> {
+        let turns: Vec<_> = self.workers.iter().map(Worker::turn).collect();
+        let mut order = self.rotation.order(&turns);
+        order.retain(|worker| is_asked(&self.workers[*worker]));
+        Candidates::new(self, order)
+    }
+
+    /// Watches every worker until it has room.
+    #[must_use]
+    pub fn rooms(&self) -> Rooms<'_> {
+        Rooms::new(&self.workers, self.startup_timeout)
+    }
+
+    /// Notes that an attempt has ended on the worker at `address`.
+    pub fn freed(&self, address: &str) {
+        if let Some(worker) = self.workers.iter().find(|worker| worker.address.to_string() == address) {
+            worker.tells(Fill::Room);
+        }
     }
 
     /// Asks every worker at once how busy it is.
@@ -107,13 +144,46 @@ impl Balancer {
         let answer = Connection::open(&worker.address, timeout).await;
         self.metrics.worker_answered(&worker.address, answer.as_ref().ok().map(|(_, status)| status));
         worker.answered(answer.as_ref().err());
+        if let Ok((_, status)) = &answer {
+            worker.has(status);
+        }
         answer
     }
 }
 
 impl Worker {
-    fn is_avoided(&self) -> bool {
-        self.seen().avoid_until.is_some_and(|until| Instant::now() < until)
+    fn turn(&self) -> Turn {
+        let seen = self.seen();
+        if seen.avoid_until.is_some_and(|until| Instant::now() < until) {
+            return Turn::Slow;
+        }
+        match seen.fill {
+            Fill::Room => Turn::Likely,
+            Fill::Asked | Fill::Watched => Turn::Full,
+        }
+    }
+
+    /// Notes what it has said of its room.
+    fn tells(&self, fill: Fill) {
+        self.seen().fill = fill;
+    }
+
+    /// Notes that it would not say so any more if it had room.
+    fn unwatched(&self) {
+        let mut seen = self.seen();
+        if seen.fill == Fill::Watched {
+            seen.fill = Fill::Asked;
+        }
+    }
+
+    /// Notes what it has answered.
+    fn has(&self, status: &WorkerStatus) {
+        let mut seen = self.seen();
+        if status.has_room() {
+            seen.fill = Fill::Room;
+        } else if seen.fill == Fill::Room {
+            seen.fill = Fill::Asked;
+        }
     }
 
     /// Has the worker asked last for a while.

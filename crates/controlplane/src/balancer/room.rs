@@ -1,60 +1,125 @@
-//! Waits until some worker has room. Workers tell of it themselves; only those of the original service are asked.
+//! Waits until some worker has room, as long as jobs wait. Workers tell of it themselves; only those of the original
+//! service are asked.
 
 use std::time::Duration;
 
-use futures_util::future::select_all;
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{sleep, timeout};
 
-use super::Worker;
-use crate::worker_client::{Connection, WorkerStatus};
+use super::{Fill, Worker};
+use crate::worker_client::{Connection, Watch, WorkerStatus};
 
 /// Pauses between two tries to reach a worker that does not answer: the first, and the longest.
 const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
-/// Pause between two questions to a worker that does not tell by itself.
+/// Pause between two questions to a worker that does not tell by itself, or whose room nobody could use.
 const ASK: Duration = Duration::from_secs(1);
 
 /// How long a worker that tells by itself may say nothing before it is asked.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Ends when one of `workers` has room, one that `splits` if need be; each may take `limit` to answer.
-pub(super) async fn wait(workers: &[Worker], limit: Duration, splits: bool) {
-    let waits = workers.iter().map(|worker| Box::pin(has_room(worker, limit, splits)));
-    select_all(waits).await;
+/// The workers, watched. While it lives, those that say that they are full need not be asked.
+pub struct Rooms<'a> {
+    waits: FuturesUnordered<BoxFuture<'a, Watched<'a>>>,
 }
 
-async fn has_room(worker: &Worker, limit: Duration, splits: bool) {
-    let mut pause = UNREACHABLE.0;
-    loop {
-        match Connection::open(&worker.address, limit).await {
-            Ok((_, status)) if suits(&status, splits) => return,
-            Ok((connection, _)) => {
-                pause = UNREACHABLE.0;
-                if told(&connection, limit, splits).await {
-                    return;
-                }
-                sleep(ASK).await;
-            }
-            Err(_) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(UNREACHABLE.1);
+impl<'a> Rooms<'a> {
+    /// Watches `workers`, each of which may take `limit` to answer.
+    pub(super) fn new(workers: &'a [Worker], limit: Duration) -> Self {
+        let waits = workers.iter().map(|worker| wait(Watched::new(worker, limit)));
+        Self { waits: waits.collect() }
+    }
+
+    /// Ends when a worker says that it has room, with `splits` one that knows the tasks of split jobs: each says it once,
+    /// and again after a while. Cancel safe.
+    pub async fn next(&mut self, splits: bool) {
+        while let Some(watched) = self.waits.next().await {
+            let suits = watched.splits || !splits;
+            self.waits.push(wait(watched));
+            if suits {
+                return;
             }
         }
+        std::future::pending::<()>().await;
     }
 }
 
-fn suits(status: &WorkerStatus, splits: bool) -> bool {
-    status.has_room() && (status.splits || !splits)
+fn wait(watched: Watched<'_>) -> BoxFuture<'_, Watched<'_>> {
+    Box::pin(watched.room())
 }
 
-/// True when the worker said that it has room; false when it went away, or does not tell.
-async fn told(connection: &Connection, limit: Duration, splits: bool) -> bool {
-    let Ok(mut watch) = connection.watch(limit).await else { return false };
-    // A worker that is gone without a word would be waited for without end.
-    while let Ok(Ok(Some(status))) = timeout(SILENCE, watch.next()).await {
-        if suits(&status, splits) {
-            return true;
+/// A worker, and how it is watched.
+struct Watched<'a> {
+    worker: &'a Worker,
+    limit: Duration,
+    watch: Option<Watch>,
+    /// The last that it said is that it has room.
+    has_room: bool,
+    /// And that it knows the tasks of split jobs.
+    splits: bool,
+    /// Pause before the next try to reach it.
+    pause: Duration,
+}
+
+impl<'a> Watched<'a> {
+    fn new(worker: &'a Worker, limit: Duration) -> Self {
+        Self { worker, limit, watch: None, has_room: false, splits: false, pause: UNREACHABLE.0 }
+    }
+
+    /// Ends when the worker says that it has room.
+    async fn room(mut self) -> Self {
+        loop {
+            let status = if self.watch.is_some() { self.hear().await } else { self.ask().await };
+            self.has_room = status.as_ref().is_some_and(WorkerStatus::has_room);
+            self.splits = status.as_ref().is_some_and(|status| status.splits);
+            if self.has_room {
+                self.worker.tells(Fill::Room);
+                return self;
+            }
+            if status.is_some() && self.watch.is_some() {
+                self.worker.tells(Fill::Watched);
+            } else {
+                self.worker.unwatched();
+            }
         }
     }
-    false
+
+    /// What it says next.
+    async fn hear(&mut self) -> Option<WorkerStatus> {
+        let watch = self.watch.as_mut()?;
+        // A worker that is gone without a word would be waited for without end.
+        let patience = if self.has_room { ASK } else { SILENCE };
+        let status = timeout(patience, watch.next()).await.ok().and_then(Result::ok).flatten();
+        if status.is_none() {
+            self.watch = None;
+        }
+        status
+    }
+
+    /// Connects. What a worker that can be watched answers is heard next.
+    async fn ask(&mut self) -> Option<WorkerStatus> {
+        if self.has_room {
+            sleep(ASK).await;
+        }
+        let Ok((connection, status)) = Connection::open(&self.worker.address, self.limit).await else {
+            sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(UNREACHABLE.1);
+            return None;
+        };
+        self.pause = UNREACHABLE.0;
+        self.watch = connection.watch(self.limit).await.ok();
+        if self.watch.is_some() {
+            return None;
+        }
+        if !status.has_room() {
+            sleep(ASK).await;
+        }
+        Some(status)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.worker.unwatched();
+    }
 }

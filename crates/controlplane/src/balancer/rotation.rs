@@ -2,6 +2,17 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// When a worker is asked: the first of these first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    /// It may have room.
+    Likely,
+    /// It had none when it was last heard of; it says so at once.
+    Full,
+    /// It was overtaken by another, and may take long.
+    Slow,
+}
+
 /// The turn, shared by all requests.
 #[derive(Debug, Default)]
 pub(super) struct Rotation {
@@ -9,13 +20,13 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// The order in which to ask workers, as indices into `avoided`: those to avoid come last.
-    pub(super) fn order(&self, avoided: &[bool]) -> Vec<usize> {
-        let count = avoided.len();
+    /// The order in which to ask workers, as indices into `turns`.
+    pub(super) fn order(&self, turns: &[Turn]) -> Vec<usize> {
+        let count = turns.len();
         let start = self.next.load(Ordering::Relaxed);
         let mut order: Vec<_> = (0..count).map(|offset| (start + offset) % count).collect();
-        // Stable: within both groups the rotation holds.
-        order.sort_by_key(|worker| avoided[*worker]);
+        // Stable: within each group the rotation holds.
+        order.sort_by_key(|worker| turns[*worker]);
         order
     }
 
@@ -27,23 +38,26 @@ impl Rotation {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Turn::{Full, Likely, Slow},
+        *,
+    };
 
     #[test]
     fn starts_after_the_last_chosen() {
         let rotation = Rotation::default();
-        assert_eq!(rotation.order(&[false; 3]), [0, 1, 2]);
+        assert_eq!(rotation.order(&[Likely; 3]), [0, 1, 2]);
         rotation.chosen(0);
-        assert_eq!(rotation.order(&[false; 3]), [1, 2, 0]);
+        assert_eq!(rotation.order(&[Likely; 3]), [1, 2, 0]);
         rotation.chosen(2);
-        assert_eq!(rotation.order(&[false; 3]), [0, 1, 2]);
+        assert_eq!(rotation.order(&[Likely; 3]), [0, 1, 2]);
     }
 
     #[test]
-    fn avoided_workers_come_last() {
+    fn full_workers_come_after_others_and_slow_ones_last() {
         let rotation = Rotation::default();
         rotation.chosen(0);
-        assert_eq!(rotation.order(&[false, true, false, true]), [2, 0, 1, 3]);
-        assert_eq!(rotation.order(&[true; 4]), [1, 2, 3, 0]);
+        assert_eq!(rotation.order(&[Likely, Slow, Likely, Full]), [2, 0, 3, 1]);
+        assert_eq!(rotation.order(&[Slow; 4]), [1, 2, 3, 0]);
     }
 }

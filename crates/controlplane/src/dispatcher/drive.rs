@@ -90,6 +90,10 @@ impl Drive {
         };
         match end {
             End::Attempt(ending, task) => {
+                // Before anybody can know that the job has ended, and ask for the room.
+                if let Some(worker) = self.job.worker() {
+                    self.shared.balancer.freed(worker);
+                }
                 self.conclude(ending, task).await;
             }
             End::Left => tracing::info!(job.id = %id, "job goes on without this process"),

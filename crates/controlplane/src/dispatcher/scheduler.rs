@@ -18,7 +18,7 @@ use super::{
     policy,
 };
 use crate::{
-    balancer::{Candidate, Candidates},
+    balancer::{Candidate, Candidates, Rooms},
     job::Job,
     store::{Change, Expected, Fate, Record},
 };
@@ -34,6 +34,9 @@ const REFUSED: Duration = Duration::from_millis(500);
 
 /// How long a better worker is looked for: before a job returns to one that failed it, and before a task is left to wait.
 const BETTER: Duration = Duration::from_millis(500);
+
+/// How long workers are watched after the last job that waited.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What became of a round.
 enum Round {
@@ -52,6 +55,7 @@ enum Round {
 /// Runs until the process stops.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut changes = shared.store.changes();
+    let mut rooms = None;
     loop {
         // The round sees what has happened so far.
         changes = changes.resubscribe();
@@ -67,22 +71,27 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         tokio::select! {
             () = shared.lifecycle.stopping() => return,
-            () = rest(&shared, &mut changes, round) => {}
+            () = rest(&shared, &mut changes, &mut rooms, round) => {}
         }
     }
 }
 
 /// Waits for what could make another round worth while.
-async fn rest(shared: &Shared, changes: &mut broadcast::Receiver<Change>, round: Round) {
+async fn rest<'a>(
+    shared: &'a Shared,
+    changes: &mut broadcast::Receiver<Change>,
+    rooms: &mut Option<Rooms<'a>>,
+    round: Round,
+) {
     match round {
         Round::Again => {}
         Round::Failed => sleep(STORE_PAUSE).await,
         Round::Full => tokio::select! {
-            () = shared.balancer.room(false) => {}
+            () = watched(shared, rooms).next(false) => {}
             () = shared.room.notified() => {}
         },
         Round::Unfit(due) => tokio::select! {
-            () = shared.balancer.room(true) => {}
+            () = watched(shared, rooms).next(true) => {}
             () = shared.room.notified() => {}
             () = queued(changes) => {}
             () = until(due) => {}
@@ -90,8 +99,28 @@ async fn rest(shared: &Shared, changes: &mut broadcast::Receiver<Change>, round:
         Round::Empty(due) => tokio::select! {
             () = queued(changes) => {}
             () = until(due) => {}
+            () = linger(rooms) => {}
         },
     }
+}
+
+/// The workers, watched from now on unless they are already.
+fn watched<'r, 'a>(shared: &'a Shared, rooms: &'r mut Option<Rooms<'a>>) -> &'r mut Rooms<'a> {
+    rooms.get_or_insert_with(|| shared.balancer.rooms())
+}
+
+/// Watches on for a while, in case the next job comes soon, then lets the workers sleep. Does not end.
+async fn linger(rooms: &mut Option<Rooms<'_>>) {
+    if let Some(rooms) = rooms {
+        let watch = async {
+            loop {
+                rooms.next(false).await;
+            }
+        };
+        let _ = timeout(LINGER, watch).await;
+    }
+    *rooms = None;
+    std::future::pending::<()>().await;
 }
 
 /// Ends when a job may wait that did not before.
@@ -121,7 +150,7 @@ async fn look(shared: &Arc<Shared>) -> Result<(Candidate, Candidates<'_>), Round
         Err(error) => return Err(failed(&error)),
     }
     let _timer = shared.metrics.selection();
-    let mut candidates = shared.balancer.candidates();
+    let mut candidates = shared.balancer.likely_candidates();
     // A worker that hangs must not hide that another one has got room.
     let candidate = tokio::select! {
         candidate = candidates.next() => candidate,
