@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the service against ffmpeg by hand, other clients and the machine's limits: all of it but `soak`, or the
+# Measures the service against ffmpeg by hand, other clients and the machine's limits: all but the longest, or the
 # benchmarks that are named. Release build; run it on a quiet machine. Prints a table, writes JSON, Markdown and plots to
 # target/bench. `tests/bench.sh --help` lists the names.
 # Usage: tests/bench.sh [--smoke] [--runs N] [--clip FILE] [--minutes N] [NAME...]

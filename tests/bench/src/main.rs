@@ -28,15 +28,19 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
-use crate::{plan::Plan, report::Report, suite::Benchmark};
+use crate::{
+    plan::Plan,
+    report::Report,
+    suite::{Benchmark, Choice},
+};
 
 /// Measures the service against ffmpeg by hand, other clients and the machine's limits.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// What to measure; everything but `soak` unless it is given.
+    /// What to measure; everything but `soak` and `split-lengths` unless it is given.
     #[arg(value_name = "NAME")]
-    names: Vec<Benchmark>,
+    names: Vec<Choice>,
     /// Tiny inputs, no targets: only shows that every benchmark works.
     #[arg(long)]
     smoke: bool,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     /// `benchmark/figure`; also its key in the table of targets.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// What the figure is, for people.
     pub(crate) what: String,
     /// What it is counted in.
@@ -17,12 +17,12 @@ pub(crate) struct Finding {
 
 impl Finding {
     /// A figure of several runs.
-    pub(crate) fn new(name: &'static str, what: impl Into<String>, unit: Unit, values: Series) -> Self {
-        Self { name, what: what.into(), unit, values }
+    pub(crate) fn new(name: impl Into<String>, what: impl Into<String>, unit: Unit, values: Series) -> Self {
+        Self { name: name.into(), what: what.into(), unit, values }
     }
 
     /// A figure that is one value.
-    pub(crate) fn single(name: &'static str, what: impl Into<String>, unit: Unit, value: f64) -> Self {
+    pub(crate) fn single(name: impl Into<String>, what: impl Into<String>, unit: Unit, value: f64) -> Self {
         Self::new(name, what, unit, Series::from(vec![value]))
     }
 }

@@ -89,7 +89,7 @@ impl Report {
 }
 
 impl Row {
-    fn benchmark(&self) -> &'static str {
+    fn benchmark(&self) -> &str {
         self.finding.name.split('/').next().unwrap_or_default()
     }
 
@@ -118,7 +118,7 @@ impl Row {
 
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, runs) = (self.finding.name, self.finding.values.len());
+        let (name, runs) = (&self.finding.name, self.finding.values.len());
         let (median, range, target, verdict) = (self.median(), self.range(), self.target(), self.verdict());
         let line = format!("{name:<28} {median:>14} {range:>21} {runs:>5}  {target:<12} {verdict}");
         f.write_str(line.trim_end())

@@ -79,14 +79,21 @@ impl Spy {
 }
 
 impl Encode {
-    /// Does it by hand, in `folder`, where its outputs have their folders; then copies what it made to `copy`.
+    /// Does it by hand, in `folder`, where its outputs have their folders.
     ///
     /// # Errors
-    /// When ffmpeg or cp fails.
-    pub(crate) fn by_hand(&self, folder: &Path, copy: &Path) -> Result<()> {
-        run(Command::new("ffmpeg").args(&self.args).current_dir(folder))?;
-        run(Command::new("cp").arg("-r").arg(folder).arg(copy))
+    /// When ffmpeg fails.
+    pub(crate) fn again(&self, folder: &Path) -> Result<()> {
+        run(Command::new("ffmpeg").args(&self.args).current_dir(folder))
     }
+}
+
+/// Copies a folder.
+///
+/// # Errors
+/// When cp fails.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").arg("-r").arg(from).arg(to))
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -1,17 +1,25 @@
 //! Workers that encode nothing: they take jobs, report progress at a fixed rate or when they are told to, and end them
 //! when they are told to. All of them live in this process.
 //!
+//! - [`encoder`] – what those tell that take the time of an encode
+//!
 //! Leases, status and release are answered as a real worker does, so that the control plane does all that it would do.
+
+mod encoder;
 
 use std::{
     collections::BTreeMap,
+    future::pending,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+pub(crate) use encoder::Encoder;
+
 use anyhow::Result;
+use futures_util::future::Either;
 use proto::v1::{
     AttachRequest, CancelRequest, CancelResponse, JobProgress, JobRequest, JobStatus, LeaseRequest, LeaseResponse,
     PlanRequest, ReleaseRequest, ReleaseResponse, StatusRequest, WorkerStatus,
@@ -21,15 +29,19 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
+use self::encoder::Work;
 use crate::measure::millis;
 
 /// The leases that it gives, and its fence.
 const LEASE: (u64, u64) = (60_000, 80_000);
+
+/// How often those report that take their time.
+const PROGRESS: Duration = Duration::from_millis(500);
 
 /// When a stub's jobs report progress.
 #[derive(Debug, Clone)]
@@ -38,6 +50,8 @@ pub(crate) enum Pace {
     Every(Duration),
     /// All jobs whenever this changes, to the progress that it holds. Their message then is [`now`].
     Told(watch::Receiver<f32>),
+    /// Each job by itself, and it ends after the time that this takes. Jobs are split.
+    Encodes(Encoder),
 }
 
 /// A worker. Dropping it closes its sockets.
@@ -105,6 +119,12 @@ impl Inner {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives the slot of a job back.
+    fn end(&self, id: &str) {
+        self.active().remove(id);
+        self.load.send_replace(());
+    }
+
     fn status(&self) -> WorkerStatus {
         let active: Vec<_> = self.active().keys().cloned().collect();
         let number = |count: usize| i32::try_from(count).expect("few");
@@ -119,7 +139,7 @@ impl Inner {
             clock_ms: clock(),
             lease_ms: LEASE.0,
             fence_ms: LEASE.1,
-            splits: false,
+            splits: matches!(self.pace, Pace::Encodes(_)),
         }
     }
 }
@@ -131,6 +151,26 @@ fn clock() -> u64 {
 
 struct Service(Arc<Inner>);
 
+impl Service {
+    /// Takes a job, one to be planned where there is a length of chunks.
+    fn begin(&self, job: &JobRequest, chunk_seconds: Option<f64>) -> Result<Response<Events<JobProgress>>, Status> {
+        let (id, end) = (job.job_id.clone(), Arc::new(Notify::new()));
+        let mut active = self.0.active();
+        if active.len() >= self.0.slots {
+            return Err(Status::resource_exhausted("every slot is taken"));
+        }
+        active.insert(id.clone(), Arc::clone(&end));
+        drop(active);
+        self.0.load.send_replace(());
+        let pace = self.0.pace.clone();
+        let work = match &pace {
+            Pace::Encodes(encoder) => encoder.work_on(job, chunk_seconds),
+            Pace::Every(_) | Pace::Told(_) => Work::without_end(),
+        };
+        Ok(Response::new(Box::pin(events(Arc::clone(&self.0), id, end, pace, work))))
+    }
+}
+
 type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -141,15 +181,7 @@ impl WorkerService for Service {
     type WatchStatusStream = Events<WorkerStatus>;
 
     async fn submit_job(&self, request: Request<JobRequest>) -> Result<Response<Self::SubmitJobStream>, Status> {
-        let (id, end) = (request.into_inner().job_id, Arc::new(Notify::new()));
-        let mut active = self.0.active();
-        if active.len() >= self.0.slots {
-            return Err(Status::resource_exhausted("every slot is taken"));
-        }
-        active.insert(id.clone(), Arc::clone(&end));
-        drop(active);
-        self.0.load.send_replace(());
-        Ok(Response::new(Box::pin(events(id, end, self.0.pace.clone()))))
+        self.begin(&request.into_inner(), None)
     }
 
     async fn get_status(&self, _: Request<StatusRequest>) -> Result<Response<WorkerStatus>, Status> {
@@ -173,8 +205,9 @@ impl WorkerService for Service {
         Ok(Response::new(ReleaseResponse {}))
     }
 
-    async fn plan_job(&self, _: Request<PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
-        Err(Status::unimplemented("not known here"))
+    async fn plan_job(&self, request: Request<PlanRequest>) -> Result<Response<Self::PlanJobStream>, Status> {
+        let PlanRequest { job, chunk_seconds } = request.into_inner();
+        self.begin(&job.unwrap_or_default(), Some(chunk_seconds))
     }
 
     async fn watch_status(&self, _: Request<StatusRequest>) -> Result<Response<Self::WatchStatusStream>, Status> {
@@ -190,14 +223,21 @@ impl WorkerService for Service {
     }
 }
 
-/// What a job tells until it is ended.
-fn events(id: String, end: Arc<Notify>, mut pace: Pace) -> impl Stream<Item = Result<JobProgress, Status>> + Send {
-    let event = move |status: JobStatus, progress, message| {
-        let (job_id, status, output_url) = (id.clone(), status.into(), "s3://bucket/output.mp4".to_owned());
-        Ok(JobProgress { job_id, status, progress, message, output_url, ..JobProgress::default() })
+/// What a job tells until it is ended, or has taken its time.
+fn events(
+    inner: Arc<Inner>,
+    id: String,
+    end: Arc<Notify>,
+    mut pace: Pace,
+    work: Work,
+) -> impl Stream<Item = Result<JobProgress, Status>> + Send {
+    let (job_id, status) = (id.clone(), JobStatus::Processing.into());
+    let event = move |progress, message| {
+        Ok(JobProgress { job_id: job_id.clone(), status, progress, message, ..JobProgress::default() })
     };
     async_stream::stream! {
-        yield event(JobStatus::Processing, 0.0, String::new());
+        yield event(0.0, String::new());
+        let mut over = pin!(work.takes.map_or_else(|| Either::Left(pending()), |time| Either::Right(sleep(time))));
         let mut progress = 0.0;
         if let Pace::Told(told) = &mut pace {
             told.mark_unchanged();
@@ -207,11 +247,12 @@ fn events(id: String, end: Arc<Notify>, mut pace: Pace) -> impl Stream<Item = Re
             tokio::select! {
                 biased;
                 () = end.notified() => break,
+                () = &mut over => break inner.end(&id),
                 told = ticks.next() => progress = told.unwrap_or_else(|| f32::min(progress + 0.01, 99.0)),
             }
-            yield event(JobStatus::Processing, progress, format!("sent at {:.3} ms", now()));
+            yield event(progress, format!("sent at {:.3} ms", now()));
         }
-        yield event(JobStatus::Completed, 100.0, String::new());
+        yield Ok(JobProgress { job_id: id, ..work.last });
     }
 }
 
@@ -224,13 +265,16 @@ enum Ticks {
 impl Ticks {
     fn new(pace: Pace) -> Self {
         match pace {
-            Pace::Every(period) => {
-                let mut clock = interval(period);
-                clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                Self::Clock(clock)
-            }
+            Pace::Every(period) => Self::every(period),
+            Pace::Encodes(_) => Self::every(PROGRESS),
             Pace::Told(told) => Self::Told(told),
         }
+    }
+
+    fn every(period: Duration) -> Self {
+        let mut clock = interval(period);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self::Clock(clock)
     }
 
     /// The progress to tell, where somebody has said so.
@@ -242,7 +286,7 @@ impl Ticks {
             }
             Self::Told(told) => match told.changed().await {
                 Ok(()) => Some(*told.borrow_and_update()),
-                Err(_) => std::future::pending().await,
+                Err(_) => pending().await,
             },
         }
     }

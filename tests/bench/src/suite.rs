@@ -1,17 +1,19 @@
 //! The benchmarks.
 
+mod by_hand;
 mod fleet;
 mod hls_tail;
 mod overhead;
 mod relay;
 mod soak;
+mod split;
 mod start;
 pub(crate) mod submit;
 mod timeline;
 mod upload;
 mod validate;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, str::FromStr};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -29,8 +31,26 @@ pub(crate) enum Benchmark {
     Validate,
     Upload,
     HlsTail,
+    SplitPairs,
+    SplitSpeedup,
+    SplitScale,
+    SplitShort,
+    SplitKilled,
+    SplitLengths,
     Soak,
 }
+
+/// Those that `split` stands for.
+const SPLIT: [Benchmark; 5] = [
+    Benchmark::SplitPairs,
+    Benchmark::SplitSpeedup,
+    Benchmark::SplitScale,
+    Benchmark::SplitShort,
+    Benchmark::SplitKilled,
+];
+
+/// Too long to be run unless they are asked for.
+const LONG: [Benchmark; 2] = [Benchmark::SplitLengths, Benchmark::Soak];
 
 impl Benchmark {
     /// What it is called by.
@@ -44,6 +64,12 @@ impl Benchmark {
             Self::Validate => "validate",
             Self::Upload => "upload",
             Self::HlsTail => "hls-tail",
+            Self::SplitPairs => "split-pairs",
+            Self::SplitSpeedup => "split-speedup",
+            Self::SplitScale => "split-scale",
+            Self::SplitShort => "split-short",
+            Self::SplitKilled => "split-killed",
+            Self::SplitLengths => "split-lengths",
             Self::Soak => "soak",
         }
     }
@@ -59,6 +85,12 @@ impl Benchmark {
             Self::Validate => "validation, as part of the encode",
             Self::Upload => "publishing to an S3 server, against the fastest client that is installed",
             Self::HlsTail => "ffmpeg's exit to COMPLETED of a ladder of 600 segments",
+            Self::SplitPairs => "split jobs on one worker, against the same ffmpeg command by hand",
+            Self::SplitSpeedup => "a split job on two cores, against one",
+            Self::SplitScale => "a split job of two hours over 32 and 100 workers that encode nothing",
+            Self::SplitShort => "short clips, with leave to split against without",
+            Self::SplitKilled => "a split job while workers are killed, and whether its bytes are the same",
+            Self::SplitLengths => "split-pairs with one SPLIT_CHUNK_SECONDS after the other",
             Self::Soak => "memory, files, threads and disk while mixed jobs run for half an hour",
         }
     }
@@ -77,25 +109,44 @@ impl Benchmark {
             Self::Validate => validate::run(plan).await,
             Self::Upload => upload::run(plan).await,
             Self::HlsTail => hls_tail::run(plan).await,
+            Self::SplitPairs => split::pairs::run(plan).await,
+            Self::SplitSpeedup => split::speedup::run(plan).await,
+            Self::SplitScale => split::scale::run(plan).await,
+            Self::SplitShort => split::short::run(plan).await,
+            Self::SplitKilled => split::killed::run(plan).await,
+            Self::SplitLengths => split::lengths::run(plan).await,
             Self::Soak => soak::run(plan).await,
         }
     }
 }
 
-/// What to run for these names. Half an hour is spent only where it is asked for.
-pub(crate) fn chosen(names: Vec<Benchmark>, smoke: bool) -> Vec<Benchmark> {
+/// What a name stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice(Vec<Benchmark>);
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "split" { Ok(Self(SPLIT.to_vec())) } else { Ok(Self(vec![Benchmark::from_str(name, false)?])) }
+    }
+}
+
+/// What to run for these names. Hours are spent only where it is asked for.
+pub(crate) fn chosen(names: Vec<Choice>, smoke: bool) -> Vec<Benchmark> {
     if !names.is_empty() {
-        return names;
+        return names.into_iter().flat_map(|choice| choice.0).collect();
     }
     let all = Benchmark::value_variants().iter().copied();
-    all.filter(|benchmark| smoke || *benchmark != Benchmark::Soak).collect()
+    all.filter(|benchmark| smoke || !LONG.contains(benchmark)).collect()
 }
 
 /// The names, for `--help`.
 pub(crate) fn help() -> String {
     let mut help = "Names:\n".to_owned();
     for benchmark in Benchmark::value_variants() {
-        writeln!(help, "  {:<9} {}", benchmark.name(), benchmark.summary()).expect("a String takes every write");
+        writeln!(help, "  {:<13} {}", benchmark.name(), benchmark.summary()).expect("a String takes every write");
     }
+    help.push_str("  split         all that begin with split-, but for split-lengths\n");
     help
 }

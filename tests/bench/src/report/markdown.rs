@@ -13,7 +13,7 @@ pub(super) fn write(facts: &Facts, rows: &[Row], plots: &[String]) -> String {
     }
     text.push_str("\n| figure | what | median | range | runs | target | |\n|---|---|---:|---:|---:|---|---|\n");
     for row in rows {
-        let (name, what, runs) = (row.finding.name, &row.finding.what, row.finding.values.len());
+        let (name, what, runs) = (&row.finding.name, &row.finding.what, row.finding.values.len());
         let (median, range, target, verdict) = (row.median(), row.range(), row.target(), row.verdict());
         line(&mut text, format_args!("| `{name}` | {what} | {median} | {range} | {runs} | {target} | {verdict} |"));
     }

@@ -52,7 +52,7 @@ fn bar(svg: &mut String, row: &Row, y: f64) {
     let width = length * (WIDTH - LABEL - VALUE) / SCALE;
     let colour = if verdict.met { "#4a8f5c" } else { "#c0504d" };
     element(svg, &format!("<rect x='{LABEL}' y='{y:.0}' width='{width:.1}' height='18' fill='{colour}'/>"));
-    text(svg, 8.0, y + 14.0, row.finding.name);
+    text(svg, 8.0, y + 14.0, &row.finding.name);
     text(svg, WIDTH - VALUE + 8.0, y + 14.0, &format!("{} ({})", row.median(), row.target()));
 }
 

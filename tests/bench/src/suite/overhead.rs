@@ -1,18 +1,13 @@
 //! POST to COMPLETED against the same ffmpeg command run by hand, and `cp`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
-
 use anyhow::Result;
-use e2e::{Plane, Sandbox, Worker, job, sandbox};
+use e2e::{Sandbox, job};
 
+use super::by_hand::ByHand;
 use crate::{
     measure::{Finding, Series, Unit, timed},
     plan::Plan,
-    spy::{Encode, Spy},
+    spy::Spy,
 };
 
 /// What is encoded, and how many pairs there are.
@@ -40,11 +35,11 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for case in CASES {
         let input = sandbox.input(&plan.film(case.seconds));
-        let learned = learn(&sandbox, &watched, &spy, &input, case.preset).await?;
-        let plane = sandbox.plane(&[worker.address()]).start().await;
+        let learned = ByHand::learn(&sandbox, &watched, &spy, &input, case.preset).await?;
+        let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
         let (mut added, mut ratios) = (Vec::new(), Vec::new());
         for number in 0..plan.runs(case.pairs) {
-            let by_hand = learned.by_hand(&sandbox, number)?;
+            let by_hand = learned.encode_and_copy(&sandbox)?;
             let job = job(&input, case.preset, "local", &format!("{}/{number}.mp4", case.names[0]));
             let (_, by_service) = timed(plane.completed(&job)).await;
             added.push((by_service - by_hand) * 1e3);
@@ -58,34 +53,4 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
         findings.push(Finding::new(case.names[1], what("÷"), Unit::Times, Series::from(ratios)));
     }
     Ok(findings)
-}
-
-/// What the worker asks ffmpeg to do, and which folders it makes for that.
-struct Learned {
-    encode: Encode,
-    folders: Vec<PathBuf>,
-}
-
-async fn learn(sandbox: &Sandbox, worker: &Worker, spy: &Spy, input: &str, preset: &str) -> Result<Learned> {
-    let plane: Plane = sandbox.plane(&[worker.address()]).start().await;
-    let path = format!("learn/{preset}.mp4");
-    plane.completed(&job(input, preset, "local", &path)).await;
-    let output = sandbox.output_dir().join(path);
-    let files = sandbox::files(&output);
-    let folders = files.iter().filter_map(|file| Path::new(file).parent().map(Path::to_owned)).collect();
-    Ok(Learned { encode: spy.encode()?, folders })
-}
-
-impl Learned {
-    /// Seconds that it takes by hand.
-    fn by_hand(&self, sandbox: &Sandbox, number: usize) -> Result<f64> {
-        let folder = tempfile::tempdir_in(sandbox.path())?;
-        let (made, copy) = (folder.path().join("made"), folder.path().join(format!("copy-{number}")));
-        for part in self.folders.iter().map(PathBuf::as_path).chain([Path::new("")]) {
-            fs::create_dir_all(made.join(part))?;
-        }
-        let start = Instant::now();
-        self.encode.by_hand(&made, &copy)?;
-        Ok(start.elapsed().as_secs_f64())
-    }
 }

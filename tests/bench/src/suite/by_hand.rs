@@ -1,0 +1,75 @@
+//! The same ffmpeg command as the service runs for a whole job, run by hand.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::Result;
+use e2e::{Sandbox, Worker, job, sandbox};
+use tempfile::TempDir;
+
+use crate::spy::{self, Encode, Spy};
+
+/// What a worker asks ffmpeg to do, and which folders it makes for that.
+#[derive(Debug)]
+pub(super) struct ByHand {
+    encode: Encode,
+    folders: Vec<PathBuf>,
+}
+
+impl ByHand {
+    /// Has a worker whose ffmpeg is the spy encode the input, whole, and looks at how.
+    ///
+    /// # Errors
+    /// When the spy saw nothing.
+    pub(super) async fn learn(
+        sandbox: &Sandbox,
+        worker: &Worker,
+        spy: &Spy,
+        input: &str,
+        preset: &str,
+    ) -> Result<Self> {
+        let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+        let path = format!("learn/{preset}.mp4");
+        plane.completed(&job(input, preset, "local", &path)).await;
+        let output = sandbox.output_dir().join(path);
+        let files = sandbox::files(&output);
+        let folders = files.iter().filter_map(|file| Path::new(file).parent().map(Path::to_owned)).collect();
+        Ok(Self { encode: spy.encode()?, folders })
+    }
+
+    /// Seconds that ffmpeg takes.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(super) fn encode(&self, sandbox: &Sandbox) -> Result<f64> {
+        let (_folder, made) = self.place(sandbox)?;
+        let start = Instant::now();
+        self.encode.again(&made)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Seconds that ffmpeg and cp take.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub(super) fn encode_and_copy(&self, sandbox: &Sandbox) -> Result<f64> {
+        let (folder, made) = self.place(sandbox)?;
+        let start = Instant::now();
+        self.encode.again(&made)?;
+        spy::copy(&made, &folder.path().join("copy"))?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// A folder, and one in it for what ffmpeg makes.
+    fn place(&self, sandbox: &Sandbox) -> Result<(TempDir, PathBuf)> {
+        let folder = tempfile::tempdir_in(sandbox.path())?;
+        let made = folder.path().join("made");
+        for part in self.folders.iter().map(PathBuf::as_path).chain([Path::new("")]) {
+            fs::create_dir_all(made.join(part))?;
+        }
+        Ok((folder, made))
+    }
+}
