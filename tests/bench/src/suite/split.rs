@@ -29,7 +29,13 @@ const SMOKE_CHUNK: f64 = 5.0;
 
 /// A film of so many seconds.
 fn film(plan: &Plan, seconds: u32) -> PathBuf {
-    if plan.smoke { clips::talking("160x90", SMOKE_FILM) } else { plan.film(seconds) }
+    if !plan.smoke {
+        return plan.film(seconds);
+    }
+    let picture = format!("testsrc2=size=160x90:rate=2:duration={SMOKE_FILM}");
+    let sound = format!("sine=frequency=440:sample_rate=48000:duration={SMOKE_FILM}");
+    let inputs = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &sound];
+    clips::made("slides.mp4", &[&inputs[..], &["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]].concat())
 }
 
 /// A control plane that splits what it can, into chunks of so many seconds: as it would by itself unless told otherwise.
