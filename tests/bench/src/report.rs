@@ -69,7 +69,7 @@ impl Report {
             self.rows.push(row);
         }
         self.write("bench.json", &json::write(&self.facts, &self.rows))?;
-        let plots = plot::all(&self.rows);
+        let plots = plot::all(&self.facts, &self.rows);
         for (name, svg) in &plots {
             self.write(name, svg)?;
         }

@@ -5,27 +5,30 @@
 use std::fmt::Write as _;
 
 use super::Row;
-use crate::{measure::count, target::Bound};
+use crate::{facts::Facts, measure::count, target::Bound};
 
 const WIDTH: f64 = 860.0;
 const LABEL: f64 = 230.0;
 const VALUE: f64 = 190.0;
 const ROW: f64 = 26.0;
 const TOP: f64 = 34.0;
+const LINE: f64 = 18.0;
 
 /// What is drawn goes up to this many times the target; longer bars are cut.
 const SCALE: f64 = 2.0;
 
 /// A plot a benchmark, with the name of its file.
-pub(super) fn all(rows: &[Row]) -> Vec<(String, String)> {
+pub(super) fn all(facts: &Facts, rows: &[Row]) -> Vec<(String, String)> {
     let mut names: Vec<_> = rows.iter().filter(|row| row.verdict.is_some()).map(Row::benchmark).collect();
     names.dedup();
-    names.into_iter().map(|name| (format!("{name}.svg"), plot(name, rows))).collect()
+    names.into_iter().map(|name| (format!("{name}.svg"), plot(name, facts, rows))).collect()
 }
 
-fn plot(benchmark: &str, rows: &[Row]) -> String {
+fn plot(benchmark: &str, facts: &Facts, rows: &[Row]) -> String {
     let rows: Vec<_> = rows.iter().filter(|row| row.benchmark() == benchmark && row.verdict.is_some()).collect();
-    let height = TOP + ROW * count(rows.len()) + 12.0;
+    let lines = facts.lines();
+    let end = TOP + ROW * count(rows.len());
+    let height = end + LINE * count(lines.len()) + 12.0;
     let mut svg = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}' font-family='sans-serif' font-size='13'>\n\
          <rect width='{WIDTH}' height='{height}' fill='white'/>\n"
@@ -35,13 +38,16 @@ fn plot(benchmark: &str, rows: &[Row]) -> String {
     for (number, row) in rows.iter().enumerate() {
         bar(&mut svg, row, TOP + ROW * count(number));
     }
-    let (top, bottom) = (TOP - 4.0, height - 8.0);
+    let (top, bottom) = (TOP - 4.0, end);
     element(
         &mut svg,
         &format!(
             "<line x1='{target:.0}' y1='{top}' x2='{target:.0}' y2='{bottom}' stroke='#333' stroke-dasharray='4 3'/>"
         ),
     );
+    for (number, (name, value)) in lines.iter().enumerate() {
+        text(&mut svg, 8.0, end + LINE * count(number + 1), &format!("{name}: {value}"));
+    }
     svg.push_str("</svg>\n");
     svg
 }
@@ -91,7 +97,7 @@ mod tests {
             Row { verdict: target::judge(&finding), finding }
         };
         let rows = [row("upload/file", 0.5), row("upload/other", 1.0), row("submit/sqlite", 0.1)];
-        let plots = all(&rows);
+        let plots = all(&Facts::gather(), &rows);
         let names: Vec<_> = plots.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["upload.svg", "submit.svg"]);
         assert!(plots[0].1.contains("upload/file") && !plots[0].1.contains("upload/other"), "{}", plots[0].1);

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -41,6 +42,11 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     findings.extend(worker.findings("worker", ["start/worker", "start/worker-memory", "start/worker-size"])?);
     let names = ["start/controlplane", "start/controlplane-memory", "start/controlplane-size"];
     findings.extend(plane.findings("controlplane", names)?);
+    let images = [("start/worker-image", "worker"), ("start/controlplane-image", "controlplane")];
+    findings.extend(images.into_iter().filter_map(|(name, binary)| {
+        let what = format!("{binary}: size of the image, unpacked");
+        Some(Finding::single(name, what, Unit::Megabytes, image_size(binary)? / 1e6))
+    }));
     Ok(findings)
 }
 
@@ -81,6 +87,16 @@ impl Figures {
             Finding::single(size, format!("{binary}: size of the file"), Unit::Megabytes, real(bytes) / 1e6),
         ])
     }
+}
+
+/// Bytes of the image of this version, where a tool knows it.
+fn image_size(binary: &str) -> Option<f64> {
+    let image = format!("flux-{binary}:{}", env!("CARGO_PKG_VERSION"));
+    ["docker", "podman"].into_iter().find_map(|tool| {
+        let mut inspect = Command::new(tool);
+        inspect.args(["image", "inspect", "--format", "{{.Size}}", &image]).stdin(Stdio::null()).stderr(Stdio::null());
+        String::from_utf8(inspect.output().ok()?.stdout).ok()?.trim().parse().ok()
+    })
 }
 
 /// Whether a worker says that it serves.
