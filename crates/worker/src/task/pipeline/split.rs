@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// What is shorter than so many chunks is not two, whatever its frames say.
+const SURELY_SHORT: f64 = 1.9;
+
 impl Job<'_> {
     /// A plan, or why the job is better not split.
     pub(super) async fn plan(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Plan, Whole>, Failure> {
@@ -38,8 +41,8 @@ impl Job<'_> {
 
     async fn grid(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Grid, Whole>, Failure> {
         let (media, video) = (subject.media, subject.video()?);
-        // What is certainly short is not read to its end.
-        if video.duration.or(media.duration).is_some_and(|length| length < chunk_seconds) {
+        // What is certainly short is not read to its end: a container's length is right but for a few frames.
+        if video.duration.or(media.duration).is_some_and(|length| length < SURELY_SHORT * chunk_seconds) {
             return Ok(Err(Whole::Short(chunk_seconds)));
         }
         let Workshop { tools, limits, inputs, .. } = self.workshop;
