@@ -74,22 +74,23 @@ pub fn next(parent: &Job, members: &[Member<'_>], cancelled: bool, max_attempts:
 
 /// How the job is to end because of a task that has.
 fn verdict(members: &[Member<'_>], max_attempts: u32) -> Option<Step> {
-    let mut verdict = None;
+    let (mut failed, mut cancelled) = (None, None);
     for Member { task, .. } in members {
         let Some(kind) = kind(task).filter(|kind| !matches!(kind, TaskKind::Cleanup)) else { continue };
         match &task.state {
             State::Failed { error, .. } if is_used_up(task, max_attempts) => {
-                verdict.get_or_insert_with(|| Step::Fail { error: format!("{error} ({})", kind.label()) });
+                failed.get_or_insert_with(|| Step::Fail { error: format!("{error} ({})", kind.label()) });
             }
             // The input is to blame, or the way it was split: the whole may still work.
             State::Failed { error, .. } => return Some(Step::Whole { reason: format!("{}: {error}", kind.label()) }),
             State::Cancelled { .. } => {
-                verdict.get_or_insert_with(|| Step::Fail { error: format!("{} was cancelled", kind.label()) });
+                cancelled.get_or_insert_with(|| Step::Fail { error: format!("{} was cancelled", kind.label()) });
             }
             State::Queued { .. } | State::Processing { .. } | State::Uploading { .. } | State::Completed { .. } => {}
         }
     }
-    verdict
+    // Where one has failed, the others were cancelled because of it.
+    failed.or(cancelled)
 }
 
 /// True where a task has failed by the machine's fault as often as it may.

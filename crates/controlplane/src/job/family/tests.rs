@@ -129,6 +129,9 @@ fn a_failed_task_ends_the_split_when_the_others_have_ended(#[case] outcomes: &[O
         Step::Whole { reason: "chunk 0: x".to_owned() }
     };
     assert_eq!(step(&parent, &tasks, false), expected);
+    // Tasks come in any order.
+    tasks.reverse();
+    assert_eq!(step(&parent, &tasks, false), expected);
 }
 
 #[test]
