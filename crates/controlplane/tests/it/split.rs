@@ -75,6 +75,8 @@ async fn after_chunks(worker: &mut Stub) -> Job {
         if !label(&job).starts_with("chunk") {
             return job;
         }
+        // Not before it is asked to: who cancels by itself gives the job a reason of its own to fail.
+        assert_eq!(worker.cancelled().await, job.request.job_id);
         job.confirm_cancel();
     }
 }
