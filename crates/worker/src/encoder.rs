@@ -139,7 +139,8 @@ async fn supervise(
     let watchdog = Watchdog { limits, activity: &activity, directory };
     let (ended, tail) = run(ffmpeg, on_output, watchdog.give_up(cancel)).await?;
     match ended {
-        Ended::Exited(status) if status.success() => Ok(tail),
+        // What does not fit any more when a file is closed, ffmpeg mentions and calls a success.
+        Ended::Exited(status) if status.success() && !says_disk_full(&tail) => Ok(tail),
         Ended::Exited(status) => Err(failure(status, &tail)),
         Ended::Stopped(reason) => Err(reason),
     }
@@ -179,11 +180,15 @@ fn failure(status: ExitStatus, tail: &Tail) -> Error {
     if let Some(signal) = status.signal() {
         return Error::Killed(signal);
     }
-    if tail.lines().any(|line| line.contains("No space left on device")) {
+    if says_disk_full(tail) {
         return Error::DiskFull;
     }
     // The exit status says nothing: its meaning differs between ffmpeg's versions.
     Error::Failed(tail.cause().map_or_else(|| format!("ffmpeg ended with {status}"), ToOwned::to_owned))
+}
+
+fn says_disk_full(tail: &Tail) -> bool {
+    tail.lines().any(|line| line.ends_with("No space left on device"))
 }
 
 /// Where a server stops in the middle, ffmpeg finishes what it has and calls that a success.
@@ -310,9 +315,11 @@ mod tests {
         assert_eq!(error("exit 69").await.to_string(), "ffmpeg ended with exit status: 69");
     }
 
+    #[rstest]
     #[tokio::test]
-    async fn a_full_disk_is_the_machines_fault() {
-        let failed = error("echo 'out.mp4: No space left on device' >&2; echo 'Conversion failed!' >&2; exit 1").await;
+    async fn a_full_disk_is_the_machines_fault(#[values(0, 1)] status: u8) {
+        let said = "Error closing file output.mp4: No space left on device";
+        let failed = error(&format!("echo '{said}' >&2; echo 'Conversion failed!' >&2; exit {status}")).await;
         assert_eq!(
             (failed.to_string().as_str(), failed.blame()),
             ("the disk of WORK_DIR is full", Blame::Infrastructure)
