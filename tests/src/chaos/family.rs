@@ -93,17 +93,22 @@ fn digest(root: &Path) -> u64 {
 /// Waits until the workers have removed every intermediate.
 pub async fn removed(places: &Places, tally: &Tally) {
     let deadline = Instant::now() + REMOVAL;
-    for storage in [places.local.clone(), places.s3.join(BUCKET)] {
-        let hidden = storage.join(HIDDEN);
-        while !files(&hidden).is_empty() {
-            if Instant::now() >= deadline {
-                for path in files(&hidden) {
-                    tally.violation("an intermediate is left", path);
-                }
-                break;
-            }
-            sleep(LOOK).await;
+    let hidden = [places.local.join(HIDDEN), places.s3.join(BUCKET).join(HIDDEN)];
+    loop {
+        let [local, s3] = hidden.each_ref().map(|folder| files(folder));
+        // The server keeps the folders of objects that are gone; a client does not see them.
+        let objects = s3.into_iter().filter(|path| hidden[1].join(path).is_file());
+        let left: Vec<_> = local.into_iter().chain(objects).collect();
+        if left.is_empty() {
+            return;
         }
+        if Instant::now() >= deadline {
+            for path in left {
+                tally.violation("an intermediate is left", path);
+            }
+            return;
+        }
+        sleep(LOOK).await;
     }
 }
 
