@@ -34,6 +34,7 @@ pub(crate) enum Benchmark {
     SplitPairs,
     SplitSpeedup,
     SplitScale,
+    SplitQuality,
     SplitShort,
     SplitKilled,
     SplitLengths,
@@ -41,10 +42,11 @@ pub(crate) enum Benchmark {
 }
 
 /// Those that `split` stands for.
-const SPLIT: [Benchmark; 5] = [
+const SPLIT: [Benchmark; 6] = [
     Benchmark::SplitPairs,
     Benchmark::SplitSpeedup,
     Benchmark::SplitScale,
+    Benchmark::SplitQuality,
     Benchmark::SplitShort,
     Benchmark::SplitKilled,
 ];
@@ -67,6 +69,7 @@ impl Benchmark {
             Self::SplitPairs => "split-pairs",
             Self::SplitSpeedup => "split-speedup",
             Self::SplitScale => "split-scale",
+            Self::SplitQuality => "split-quality",
             Self::SplitShort => "split-short",
             Self::SplitKilled => "split-killed",
             Self::SplitLengths => "split-lengths",
@@ -88,6 +91,7 @@ impl Benchmark {
             Self::SplitPairs => "split jobs on one worker, against the same ffmpeg command by hand",
             Self::SplitSpeedup => "a split job on two cores, against one",
             Self::SplitScale => "a split job of two hours over 32 and 100 workers that encode nothing",
+            Self::SplitQuality => "how much larger and how much worse outputs of split jobs are",
             Self::SplitShort => "short clips, with leave to split against without",
             Self::SplitKilled => "a split job while workers are killed, and whether its bytes are the same",
             Self::SplitLengths => "split-pairs with one SPLIT_CHUNK_SECONDS after the other",
@@ -112,6 +116,7 @@ impl Benchmark {
             Self::SplitPairs => split::pairs::run(plan).await,
             Self::SplitSpeedup => split::speedup::run(plan).await,
             Self::SplitScale => split::scale::run(plan).await,
+            Self::SplitQuality => split::quality::run(plan).await,
             Self::SplitShort => split::short::run(plan).await,
             Self::SplitKilled => split::killed::run(plan).await,
             Self::SplitLengths => split::lengths::run(plan).await,

@@ -5,12 +5,14 @@
 //! - `speedup`: two cores against one
 //! - `scale`: many workers that encode nothing but take the time
 //! - `short`: what may not become slower
+//! - `quality`: what it costs in bytes and in quality
 //! - `killed`: the same bytes whatever dies
 //! - `lengths`: which length of a chunk is best
 
 pub(super) mod killed;
 pub(super) mod lengths;
 pub(super) mod pairs;
+pub(super) mod quality;
 pub(super) mod scale;
 pub(super) mod short;
 pub(super) mod speedup;
