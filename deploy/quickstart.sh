@@ -88,7 +88,7 @@ install_tools() {
 build() {
   say "Building (some minutes the first time)"
   cd -- "$root"
-  cargo build --release --locked --workspace --exclude e2e
+  cargo build --release --locked --workspace --exclude e2e --exclude bench
   # Wherever cargo's configuration puts it.
   target=$(cargo metadata --locked --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
   binaries=$target/release

@@ -56,7 +56,7 @@ by_service() {
 }
 
 cd -- "$root"
-cargo build --release --locked --workspace --exclude e2e
+cargo build --release --locked --workspace --exclude e2e --exclude bench
 mkdir -p "$folder"/{in,out,work}
 if [[ -n $clip ]]; then
   cp -- "$clip" "$folder/in/clip.mp4"
