@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use preset::Preset;
-use proto::v1::{Certificate, Part, Plan};
+use proto::v1::{Certificate, Part, Plan, StoredFile};
 use url::Url;
 
 use super::{
@@ -65,9 +65,11 @@ pub(super) async fn finish(
     bench.fetch().await?;
     let (output, command) = bench.join(reporter).await?;
     let subject = validator::Subject { preset: finish.preset, source: finish.source, output: &output };
-    validate(workshop, &subject, permit).await?;
-    let found = bench.prove(&subject).await?;
-    let certificate = bench.certify(&output, found, command).await?;
+    let (validated, found, files) =
+        tokio::join!(validate(workshop, &subject, permit), bench.prove(&subject), bench.hash(&output));
+    // What the validator says of a bad output is clearer.
+    let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
+    let certificate = bench.certify(found, files, command).await?;
     reporter.uploading();
     let url = publish(finish.storage, finish.destination, finish.preset, output, scratch, permit).await?;
     Ok((url, certificate))
@@ -156,13 +158,16 @@ impl Bench<'_> {
         }
     }
 
-    async fn certify(&self, output: &Path, found: Counts, join: Vec<String>) -> Result<Certificate, Failure> {
-        let Finish { preset, source, plan, chunks, commands, .. } = self.finish;
-        let names = match preset.entry_file() {
+    async fn hash(&self, output: &Path) -> Result<Vec<StoredFile>, Failure> {
+        let names = match self.finish.preset.entry_file() {
             None => None,
             Some(_) => Some(list(output).await?),
         };
-        let files = certificate::files(output, names, self.permit).await.map_err(storing)?;
+        certificate::files(output, names, self.permit).await.map_err(storing)
+    }
+
+    async fn certify(&self, found: Counts, files: Vec<StoredFile>, join: Vec<String>) -> Result<Certificate, Failure> {
+        let Finish { preset, source, plan, chunks, commands, .. } = self.finish;
         let version = self.workshop.ffmpeg.of(&self.workshop.tools).await;
         let ffmpeg_version = version.map_err(|error| Failure::validation(error, Blame::Infrastructure))?;
         let facts = Facts {
