@@ -35,6 +35,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    // serde would take a list for the fields in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Error::Syntax("invalid type: sequence, expected an object".to_owned()));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (field, error) = (error.path().to_string(), error.into_inner());
@@ -60,6 +64,7 @@ mod tests {
     #[case("{", "invalid JSON: EOF while parsing an object at line 1 column 1")]
     #[case("{} {}", "invalid JSON: trailing characters at line 1 column 4")]
     #[case("7", "invalid JSON: invalid type: integer `7`, expected struct JobRequest at line 1 column 1")]
+    #[case(r#" ["file:///a.mp4"]"#, "invalid JSON: invalid type: sequence, expected an object")]
     #[case(r#"{"preset":7}"#, "preset: invalid type: integer `7`, expected a string at line 1 column 11")]
     #[case(r#"{"output":{"path":[]}}"#, "output.path: invalid type: sequence, expected a string at line 1 column 18")]
     fn what_is_wrong_is_named(#[case] body: &str, #[case] message: &str) {
