@@ -26,6 +26,9 @@ mod count;
 #[cfg(test)]
 mod tests;
 
+/// More files are not listed: a certificate has to fit into a message.
+const MAX_FILES: usize = 20_000;
+
 /// How many bytes of ffmpeg's answer are looked at.
 const MAX_ANSWER: usize = 4096;
 
@@ -101,7 +104,8 @@ fn source(media: &Media) -> SourceFacts {
     }
 }
 
-/// Length and SHA-256 of every file of an output: the file itself, or `names` in its folder.
+/// Length and SHA-256 of every file of an output: the file itself, or `names` in its folder. Nothing, where these are too
+/// many.
 ///
 /// # Errors
 /// When one cannot be read, or `permit` is over.
@@ -118,6 +122,7 @@ pub(crate) async fn files(
         };
         match names {
             None => Ok(vec![file(&output, String::new())?]),
+            Some(names) if names.len() > MAX_FILES => Ok(Vec::new()),
             Some(mut names) => {
                 names.sort();
                 names.iter().map(|name| file(&output.join(name), name.display().to_string())).collect()

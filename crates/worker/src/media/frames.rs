@@ -28,11 +28,17 @@ const HEAD_PACKETS: &str = "%+#400";
 /// The last frames are looked for here, in seconds before the end.
 const TAIL: f64 = 5.0;
 
+/// More frames are not between there and the end, nor in the packets at the start.
+const MAX_DECODED: usize = 100_000;
+
 /// The last frame must be so near to the promised end, in seconds.
 const END_TOLERANCE: f64 = 1.0;
 
 /// Where a search may end anywhere, key frames must not be further apart, in seconds: see the lead of chunks.
 const MAX_KEY_DISTANCE: f64 = 10.0;
+
+/// Where a search ends at a key frame, all from there on is decoded for each chunk anew, in seconds.
+const MAX_INDEXED_KEY_DISTANCE: f64 = 60.0;
 
 /// What came of the counting.
 #[derive(Debug)]
@@ -118,12 +124,19 @@ impl Prober<'_> {
         let end = self.video.start.or(media.start).unwrap_or(0.0) + length;
         let (mut first, mut last) = (f64::INFINITY, f64::NEG_INFINITY);
         let mut times = Vec::new();
+        let mut is_bounded = true;
         let intervals = format!("{HEAD_PACKETS},{:.6}%", (end - TAIL).max(0.0));
         self.frames(&intervals, |time| {
             (first, last) = (first.min(time), last.max(time));
-            times.push(time);
+            is_bounded = times.len() < MAX_DECODED;
+            if is_bounded {
+                times.push(time);
+            }
         })
         .await?;
+        if !is_bounded {
+            return Err(Whole::Uneven.into());
+        }
         if !first.is_finite() || last < end - END_TOLERANCE.max(3.0 / rate.per_second()) {
             return Err(Whole::UnknownLength.into());
         }
@@ -154,7 +167,11 @@ impl Prober<'_> {
         })
         .await?;
         let even = scans.into_iter().find_map(Scan::finish).ok_or(Whole::Uneven)?;
-        if media.container != Container::Indexed && even.key_distance > MAX_KEY_DISTANCE {
+        let furthest = match media.container {
+            Container::Indexed => MAX_INDEXED_KEY_DISTANCE,
+            Container::Broadcast | Container::Other => MAX_KEY_DISTANCE,
+        };
+        if even.key_distance > furthest {
             return Err(Whole::FewKeyFrames.into());
         }
         Ok(Count { rate: even.rate, first, frames: even.frames })
