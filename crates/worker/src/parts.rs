@@ -115,12 +115,13 @@ pub(crate) async fn remove(storage: &Storage, parent: &str, permit: &Permit) -> 
     storage.remove(&format!("{PREFIX}/{parent}"), permit).await
 }
 
-/// Marks the storage as that of a job's planner. Only a worker that sees the marker shares the storage with it.
+/// Marks the storage as that of a job's planner. Only a worker that sees the marker shares the storage with it. The inner
+/// error is why the storage cannot hold parts.
 ///
 /// # Errors
-/// When the marker cannot be written.
-pub(crate) async fn mark(storage: &Storage, parent: &str) -> Result<(), Error> {
-    storage.mark(&folder(parent, SHARED)).await
+/// When the marker cannot be written now.
+pub(crate) async fn mark(storage: &Storage, parent: &str, permit: &Permit) -> Result<Result<(), String>, Error> {
+    storage.mark(&folder(parent, SHARED), permit).await
 }
 
 /// Whether this worker has the same storage as the job's planner.

@@ -77,6 +77,9 @@ pub(crate) enum Whole {
     /// It could not be read to its end in time.
     #[error("frames cannot be counted: {0}")]
     Uncounted(String),
+    /// Parts need more permissions than outputs.
+    #[error("parts cannot be kept: {0}")]
+    Storage(String),
 }
 
 impl Grid {

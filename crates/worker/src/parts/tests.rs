@@ -104,17 +104,15 @@ async fn one_byte_that_has_changed_is_noticed() {
 async fn nothing_is_left_of_a_jobs_parts_and_all_of_others() {
     for case in cases().await {
         case.store().await;
-        mark(&case.storage, "job").await.expect("marks");
-        mark(&case.storage, "job-2").await.expect("marks");
+        mark(&case.storage, "job", &Permit::unleased()).await.expect("answers").expect("marks");
+        mark(&case.storage, "job-2", &Permit::unleased()).await.expect("answers").expect("marks");
         assert!(is_shared(&case.storage, "job").await.expect("can be asked"));
         for _ in 0..2 {
             remove(&case.storage, "job", &Permit::unleased()).await.expect("removes");
         }
         assert!(!case.root.join(".flux-parts/job/chunk-00000/v0.mp4").exists());
         assert!(is_shared(&case.storage, "job-2").await.expect("can be asked"));
-        if let Storage::Local(_) = case.storage {
-            assert!(!is_shared(&case.storage, "job").await.expect("can be asked"));
-        }
+        assert!(!is_shared(&case.storage, "job").await.expect("can be asked"));
     }
 }
 
@@ -137,5 +135,16 @@ async fn a_name_that_leads_elsewhere_is_refused() {
         part.files[0].path = "../chunk-00000/v0.mp4".into();
         assert!(case.fetch(&part).await.is_err());
         assert!(remove(&case.storage, "..", &Permit::unleased()).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_storage_that_denies_parts_says_so() {
+    for case in cases().await {
+        let marked = mark(&case.storage, "forbidden", &Permit::unleased()).await.expect("answers");
+        match case.storage {
+            Storage::S3(_) => assert!(marked.is_err_and(|why| why.contains("access denied"))),
+            Storage::Local(_) => assert_eq!(marked, Ok(()), "a name like any other"),
+        }
     }
 }

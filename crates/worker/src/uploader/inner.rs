@@ -150,26 +150,26 @@ impl Storage {
         }
     }
 
-    /// Leaves a marker in a folder, for workers that may share it. In S3 there is nothing to leave.
+    /// Leaves a marker, for workers that may have the same storage. The inner error is why it may not be left or seen.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub(crate) async fn mark(&self, path: &str) -> Result<(), Error> {
+    /// When it cannot be written now.
+    pub(crate) async fn mark(&self, path: &str, permit: &Permit) -> Result<Result<(), String>, Error> {
         check(path)?;
         match self {
-            Self::S3(_) => Ok(()),
-            Self::Local(local) => local.mark(path).await,
+            Self::S3(s3) => s3.mark(path, permit).await,
+            Self::Local(local) => local.mark(path).await.map(Ok),
         }
     }
 
-    /// Whether the marker is seen here. In S3 every worker sees the same.
+    /// Whether the marker is seen here.
     ///
     /// # Errors
     /// When that cannot be found out.
     pub(crate) async fn is_marked(&self, path: &str) -> Result<bool, Error> {
         check(path)?;
         match self {
-            Self::S3(_) => Ok(true),
+            Self::S3(s3) => s3.is_marked(path).await,
             Self::Local(local) => local.is_marked(path).await,
         }
     }

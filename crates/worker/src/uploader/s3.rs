@@ -27,6 +27,7 @@ mod client;
 mod earlier;
 mod fetch;
 mod gate;
+mod mark;
 mod media_type;
 mod multipart;
 mod put;

@@ -67,7 +67,7 @@ impl Case {
             let storage = Storage::Local(Local::new(folder.path()));
             (storage, folder.path().to_owned(), (Some(folder), None))
         };
-        parts::mark(&storage, PARENT).await.expect("marks");
+        parts::mark(&storage, PARENT, &Permit::unleased()).await.expect("answers").expect("marks");
         Self { job, workshop: workshop(), storage, root, chunks: Vec::new(), audio: None, _kept: kept }
     }
 

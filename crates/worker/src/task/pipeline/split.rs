@@ -35,8 +35,8 @@ impl Job<'_> {
             Ok(plan) => plan,
             Err(whole) => return Ok(Err(whole)),
         };
-        parts::mark(&self.order.storage, &self.order.job_id).await.map_err(storing)?;
-        Ok(Ok(plan))
+        let marked = parts::mark(&self.order.storage, &self.order.job_id, self.permit).await.map_err(storing)?;
+        Ok(marked.map(|()| plan).map_err(Whole::Storage))
     }
 
     async fn grid(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Grid, Whole>, Failure> {
