@@ -5,6 +5,7 @@ ALTER TABLE jobs ADD COLUMN parent UUID REFERENCES jobs (id) ON DELETE CASCADE;
 ALTER TABLE jobs ADD COLUMN turn BIGINT NOT NULL DEFAULT 0;
 
 CREATE INDEX jobs_by_parent ON jobs (parent) WHERE parent IS NOT NULL;
+CREATE INDEX jobs_with_waiting_tasks ON jobs (parent) WHERE waiting AND parent IS NOT NULL;
 
 DROP INDEX jobs_to_claim;
 CREATE INDEX jobs_to_claim ON jobs (priority DESC, turn, created_at, id) WHERE waiting;

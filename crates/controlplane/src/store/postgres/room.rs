@@ -51,8 +51,13 @@ impl Room {
         }
         // Those that are being written may or may not be in the count. Rather refuse one too many.
         let (at, seats) = (Instant::now(), self.seats.load(Ordering::Acquire));
-        let counted: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL").fetch_one(pool).await?;
+        // A job that has tasks left to begin counts like one that waits itself.
+        let counted: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL)
+                  + (SELECT count(DISTINCT parent) FROM jobs WHERE waiting AND parent IS NOT NULL)",
+        )
+        .fetch_one(pool)
+        .await?;
         let waiting = counted + seats;
         let is_room = waiting < limit;
         *count = Some(Count { at, waiting: waiting + i64::from(is_room) });

@@ -27,7 +27,7 @@ impl Operation for Create {
         }
         let waits = matches!(new.fate, Fate::Waiting { .. });
         if let (true, Some(limit)) = (waits, new.queue_limit)
-            && tx.waiting().await? >= i64::try_from(limit).unwrap_or(i64::MAX)
+            && tx.waiting().await? + tx.unfinished().await? >= i64::try_from(limit).unwrap_or(i64::MAX)
         {
             return Err(Error::QueueFull);
         }

@@ -46,6 +46,12 @@ impl Tx {
         Ok(waiting)
     }
 
+    /// How many jobs have tasks that wait.
+    pub(super) async fn unfinished(&mut self) -> Result<i64, Error> {
+        let query = sqlx::query_scalar("SELECT count(DISTINCT parent) FROM jobs WHERE waiting AND parent IS NOT NULL");
+        Ok(query.fetch_one(&mut self.connection).await?)
+    }
+
     /// Notes that jobs have joined the queue or left it.
     pub(super) fn moved(&mut self, joined: i64) {
         self.waiting = self.waiting.map(|waiting| waiting + joined);

@@ -58,8 +58,9 @@ async fn tasks_come_with_the_step_and_are_seen_by_their_family_only(
     assert_eq!(everything(&*world.store).await, [parent.job.id]);
     assert_eq!(world.store.waiting().await, Ok(0));
     assert_eq!(world.store.next_due(at(-1)).await, Ok(Some(at(0))));
-    world.store.create(limited(&job(), 1)).await.expect("tasks take no room");
-    assert_eq!(world.store.create(limited(&job(), 1)).await, Err(Error::QueueFull));
+    assert_eq!(world.store.create(limited(&job(), 1)).await, Err(Error::QueueFull), "some of the job waits");
+    world.store.create(limited(&job(), 2)).await.expect("its three tasks count once");
+    assert_eq!(world.store.create(limited(&job(), 2)).await, Err(Error::QueueFull));
     assert_eq!(world.store.waiting().await, Ok(1));
 }
 
