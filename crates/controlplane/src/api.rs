@@ -43,7 +43,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{error::Error, store_health::StoreHealth};
 
-use crate::{dispatcher::Dispatcher, job::spec::Split, metrics::Metrics};
+use crate::{dispatcher::Dispatcher, metrics::Metrics};
 
 /// Longest request body in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -59,8 +59,6 @@ pub struct Api {
     pub store_health: Arc<StoreHealth>,
     /// What clients must send; `None` lets everybody in.
     pub api_key: Option<Arc<SecretString>>,
-    /// What jobs get that do not say whether they may be split.
-    pub split: Split,
     /// Tells when to stop.
     pub lifecycle: Lifecycle,
 }

@@ -50,7 +50,7 @@ use self::{
 use crate::{
     balancer::Balancer,
     event::JobFeed,
-    job::{Job, JobId, JobSpec, TaskKind},
+    job::{Job, JobId, JobSpec, TaskKind, spec::Split},
     limits::Limits,
     metrics::Metrics,
     store::{self, Filter, JobStore, Page, Progress, Record},
@@ -71,6 +71,8 @@ pub struct Rules {
     pub durable_store: bool,
     /// How long a chunk of a split job is, in seconds of video.
     pub chunk_seconds: f64,
+    /// Whether jobs that do not say are split.
+    pub split: Split,
 }
 
 /// Takes jobs from request to outcome. Clones share one state.

@@ -115,10 +115,17 @@ impl Job {
         self.spec.task.as_ref().map(|task| task.job)
     }
 
-    /// True where the next attempt is to plan it.
+    /// True where it is a split job's last task.
     #[must_use]
-    pub fn wants_plan(&self) -> bool {
-        self.spec.split == spec::Split::Auto && self.spec.task.is_none() && self.plan.is_none() && self.whole.is_none()
+    pub fn is_cleanup(&self) -> bool {
+        self.spec.task.as_ref().is_some_and(|task| matches!(task.kind, TaskKind::Cleanup))
+    }
+
+    /// True where the next attempt is to plan it. `split` is what holds for jobs that do not say.
+    #[must_use]
+    pub fn wants_plan(&self, split: spec::Split) -> bool {
+        let may_be_split = self.spec.split.unwrap_or(split) == spec::Split::Auto;
+        may_be_split && self.spec.task.is_none() && self.plan.is_none() && self.whole.is_none()
     }
 
     /// The plan that it is being encoded by, or was.

@@ -59,6 +59,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         shared_store: matches!(config.database, Database::Postgres(_)),
         durable_store: !matches!(config.database, Database::Memory),
         chunk_seconds: config.split_chunk_seconds,
+        split: config.split,
     };
     let dispatcher =
         Dispatcher::new(balancer, Arc::clone(&store), metrics.clone(), config.limits, rules, lifecycle.clone());
@@ -68,14 +69,8 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let closing = closing(dispatcher.clone(), lifecycle.clone());
     let last = dispatcher.clone();
     let api_key = config.api_key.map(Arc::new);
-    let router = api::router(Api {
-        dispatcher,
-        metrics,
-        store_health: Arc::default(),
-        api_key,
-        split: config.split,
-        lifecycle: lifecycle.clone(),
-    });
+    let router =
+        api::router(Api { dispatcher, metrics, store_health: Arc::default(), api_key, lifecycle: lifecycle.clone() });
     let server = server::serve(listener, config.limits.connections, router, lifecycle.clone(), closing);
     lifecycle.spawn("server", server);
     tracing::info!(server.address = %address, version = service::VERSION, "control plane is ready");

@@ -54,7 +54,7 @@ pub(super) async fn create_job(
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(request): JsonBody<JobRequest>,
 ) -> Result<(StatusCode, Json<AcceptedJob>), Error> {
-    let job_id = api.dispatcher.submit(request.check(api.split)?, key).await?;
+    let job_id = api.dispatcher.submit(request.check()?, key).await?;
     let stream_url = format!("/api/v1/jobs/{job_id}/stream");
     Ok((StatusCode::ACCEPTED, Json(AcceptedJob { job_id: job_id.to_string(), status: "accepted", stream_url })))
 }

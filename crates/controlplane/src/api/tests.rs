@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{balancer::Balancer, dispatcher::Rules, limits::Limits, store::sqlite::SqliteStore};
+use crate::{balancer::Balancer, dispatcher::Rules, job::spec::Split, limits::Limits, store::sqlite::SqliteStore};
 
 async fn api() -> Api {
     let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new());
@@ -16,9 +16,10 @@ async fn api() -> Api {
         shared_store: false,
         durable_store: false,
         chunk_seconds: 15.0,
+        split: Split::Auto,
     };
     let dispatcher = Dispatcher::new(balancer, store, metrics.clone(), Limits::default(), rules, lifecycle.clone());
-    Api { dispatcher, metrics, store_health: Arc::default(), api_key: None, split: Split::Auto, lifecycle }
+    Api { dispatcher, metrics, store_health: Arc::default(), api_key: None, lifecycle }
 }
 
 #[tokio::test]

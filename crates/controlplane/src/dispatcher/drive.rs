@@ -127,7 +127,7 @@ impl Drive {
                 return None;
             }
         };
-        if let Some(reason) = update.whole.filter(|_| self.job.wants_plan()) {
+        if let Some(reason) = update.whole.filter(|_| self.wants_plan()) {
             self.job.whole = Some(reason);
         }
         if report.is_last() {
@@ -165,6 +165,10 @@ impl Drive {
         }
     }
 
+    fn wants_plan(&self) -> bool {
+        self.job.wants_plan(self.shared.rules.split)
+    }
+
     /// The last word of the worker. What it must say with it and does not is its mistake: another one may do better.
     fn sensible(&mut self, report: Report, part: Option<Part>) -> Report {
         let error = match &report {
@@ -172,7 +176,7 @@ impl Drive {
                 self.job.part = part;
                 self.job.part.is_none().then_some("the worker does not say what it has stored")
             }
-            Report::Planned(_) if !self.job.wants_plan() => Some("the worker has planned what was not to be planned"),
+            Report::Planned(_) if !self.wants_plan() => Some("the worker has planned what was not to be planned"),
             Report::Queued
             | Report::Processing(_)
             | Report::Planned(_)

@@ -147,7 +147,7 @@ mod tests {
         balancer::Balancer,
         dispatcher::Rules,
         event,
-        job::tests::job,
+        job::{spec::Split, tests::job},
         limits::Limits,
         metrics::Metrics,
         store::{Database, Fate, NewJob, StoreConfig},
@@ -164,6 +164,7 @@ mod tests {
             shared_store: false,
             durable_store: false,
             chunk_seconds: 15.0,
+            split: Split::Auto,
         };
         Dispatcher::new(balancer, store, metrics, Limits::default(), rules, Lifecycle::new())
     }

@@ -143,7 +143,7 @@ impl Placement {
         let name = AttemptName { job: self.job.id, number: self.job.attempt() };
         let clock = candidate.status.clock;
         let (connection, spec, limit) = (&candidate.connection, &self.job.spec, shared.limits.admission);
-        let answer = if self.job.wants_plan() && candidate.status.splits {
+        let answer = if self.job.wants_plan(shared.rules.split) && candidate.status.splits {
             connection.plan(name, clock, spec, shared.rules.chunk_seconds, limit).await
         } else {
             connection.submit(name, clock, spec, limit).await

@@ -77,20 +77,19 @@ pub struct JobSpec {
     pub callback_url: Option<String>,
     /// 0 to 100; the highest starts first.
     pub priority: u8,
-    /// Whether it may be split.
+    /// Whether it may be split; `None` leaves it to the setting `SPLIT`.
     #[serde(default)]
-    pub split: Split,
+    pub split: Option<Split>,
     /// Which part of a split job it is; `None` for a job that a client asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
 
 /// Whether a job may be split.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Where the source is worth it.
-    #[default]
     Auto,
     /// Never.
     Off,
@@ -154,11 +153,11 @@ pub struct Invalid {
 }
 
 impl JobRequest {
-    /// Checks every field. `split` is what a request that does not say asks for.
+    /// Checks every field.
     ///
     /// # Errors
     /// The first field that is missing or wrong.
-    pub fn check(self, split: Split) -> Result<JobSpec, Invalid> {
+    pub fn check(self) -> Result<JobSpec, Invalid> {
         let input_url = required("input_url", self.input_url)?;
         at("input_url", url::check_input(&input_url))?;
         let preset = find_preset(&required("preset", self.preset)?)?;
@@ -167,7 +166,7 @@ impl JobRequest {
             at("callback_url", url::check_callback(callback_url))?;
         }
         let priority = check_priority(self.priority)?;
-        let split = self.split.map_or(Ok(split), |given| at("split", given.parse()))?;
+        let split = self.split.map(|given| at("split", given.parse())).transpose()?;
         Ok(JobSpec { input_url, preset, output, callback_url: self.callback_url, priority, split, task: None })
     }
 }

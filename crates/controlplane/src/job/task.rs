@@ -98,7 +98,7 @@ impl TaskKind {
 pub fn new(parent: &Job, kind: TaskKind, now: Timestamp) -> Job {
     let spec = JobSpec {
         callback_url: None,
-        split: Split::Off,
+        split: Some(Split::Off),
         task: Some(Task { job: parent.id, kind }),
         ..JobSpec::clone(&parent.spec)
     };

@@ -7,7 +7,7 @@ use super::*;
 
 /// A spec that is good for any test.
 pub(crate) fn spec() -> JobSpec {
-    parse(good()).check(Split::Auto).expect("a good request")
+    parse(good()).check().expect("a good request")
 }
 
 fn good() -> Value {
@@ -51,14 +51,14 @@ fn a_good_request_keeps_what_was_asked() {
 fn a_wrong_field_is_named(#[case] field: &str, #[case] value: Value, #[case] message: &str) {
     let mut request = good();
     *request.pointer_mut(field).expect("a field of the good request") = value;
-    assert_eq!(parse(request).check(Split::Auto).expect_err("a wrong field").to_string(), message);
+    assert_eq!(parse(request).check().expect_err("a wrong field").to_string(), message);
 }
 
 #[test]
 fn an_unknown_preset_lists_the_names() {
     let mut request = good();
     request["preset"] = json!("4k");
-    let message = parse(request).check(Split::Auto).expect_err("an unknown preset").to_string();
+    let message = parse(request).check().expect_err("an unknown preset").to_string();
     assert!(message.starts_with("preset: must be one of 480p_h264, 720p_h264, "), "{message}");
 }
 
@@ -67,29 +67,28 @@ fn a_directory_output_may_end_with_a_slash() {
     let mut request = good();
     request["preset"] = json!("hls_720p");
     request["output"] = json!({"storage": "local", "path": "hls/", "type": ""});
-    assert_eq!(parse(request).check(Split::Auto).expect("a good prefix").output.kind, OutputType::Hls);
+    assert_eq!(parse(request).check().expect("a good prefix").output.kind, OutputType::Hls);
 }
 
 #[test]
 fn a_type_that_is_left_out_is_the_one_that_the_preset_makes() {
     let mut request = good();
     request["output"].as_object_mut().expect("an object").remove("type");
-    assert_eq!(parse(request).check(Split::Auto).expect("a good request"), spec());
+    assert_eq!(parse(request).check().expect("a good request"), spec());
 }
 
 #[test]
-fn a_request_that_does_not_say_is_split_as_the_service_is_set() {
+fn a_request_that_does_not_say_leaves_it_to_the_service() {
     let mut request = good();
-    assert_eq!(parse(request.clone()).check(Split::Off).expect("a good request").split, Split::Auto);
+    assert_eq!(parse(request.clone()).check().expect("a good request").split, Some(Split::Auto));
     request.as_object_mut().expect("an object").remove("split");
-    for split in [Split::Auto, Split::Off] {
-        assert_eq!(parse(request.clone()).check(split).expect("a good request").split, split);
-    }
+    assert_eq!(parse(request).check().expect("a good request").split, None);
 }
 
 #[test]
 fn what_an_earlier_version_wrote_down_is_read() {
     let mut document = serde_json::to_value(spec()).expect("JSON");
     document.as_object_mut().expect("an object").remove("split");
-    assert_eq!(serde_json::from_value::<JobSpec>(document).expect("a spec"), spec());
+    let read = serde_json::from_value::<JobSpec>(document).expect("a spec");
+    assert_eq!(read, JobSpec { split: None, ..spec() });
 }

@@ -37,7 +37,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
             output,
             callback_url,
             priority,
-            split: Split::Auto,
+            split: Some(Split::Auto),
             task: None,
         },
     )

@@ -6,7 +6,7 @@ use controlplane::{
     job::{
         Attempt, Job, JobId, JobSpec,
         attempt::{Ended, Outcome, Worker},
-        spec::{JobRequest, Split},
+        spec::JobRequest,
     },
     store::{
         Created, Database, Error, Expected, Fate, JobStore, NewJob, OpenError, PlaneId, Record, StoreConfig,
@@ -76,7 +76,7 @@ pub(super) fn spec(path: &str, priority: u8) -> Arc<JobSpec> {
         "priority": priority,
     });
     let request: JobRequest = serde_json::from_value(request).expect("the right JSON types");
-    Arc::new(request.check(Split::Auto).expect("a good request"))
+    Arc::new(request.check().expect("a good request"))
 }
 
 pub(super) fn job() -> Job {
