@@ -131,7 +131,10 @@ impl Conductor {
         loop {
             match self.next() {
                 Step::Wait => self.tell(),
-                Step::Stop(tasks) => self.stop(tasks).await,
+                Step::Stop(tasks) => {
+                    self.stop(tasks).await;
+                    return None;
+                }
                 Step::Finish { chunks, audio } => {
                     let kind = TaskKind::Finish { plan: Arc::clone(self.job.plan.as_ref()?), chunks, audio };
                     // The next look shows it.
@@ -159,7 +162,7 @@ impl Conductor {
 
     fn next(&self) -> Step {
         let cancelled = self.handle.cancel.is_cancelled();
-        family::next(&self.job, &self.members(), cancelled, self.shared.rules.max_attempts)
+        family::next(&self.job, &self.members(), cancelled)
     }
 
     /// Tells listeners how far the job is.
@@ -182,6 +185,7 @@ impl Conductor {
         while let Some((task, stopped)) = stops.next().await {
             if let Err(error) = stopped {
                 tracing::warn!(job.id = %self.job.id, task.id = %task, %error, "task cannot be stopped yet");
+                sleep(STORE_PAUSE).await;
             }
         }
     }

@@ -15,6 +15,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// How often the removal of what is left over of a split job is tried.
+const MAX_CLEANUPS: usize = 500;
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ending {
@@ -106,6 +109,10 @@ fn again(job: &Job, outcome: Outcome, max_attempts: u32) -> Option<Duration> {
     let failures = job.failures();
     let allowed = usize::try_from(max_attempts).unwrap_or(usize::MAX);
     match outcome {
+        // What is left over must go at last, however long its storage or its workers are away.
+        Outcome::HandedBack | Outcome::Failed | Outcome::Lost | Outcome::Refused if is_left_over(job) => {
+            Some(pause(job, job.attempts.len()))
+        }
         Outcome::HandedBack if job.attempts.len() < allowed + EXCUSED => Some(Duration::ZERO),
         Outcome::Failed | Outcome::Lost if failures < allowed => Some(pause(job, failures)),
         Outcome::Completed
@@ -116,6 +123,11 @@ fn again(job: &Job, outcome: Outcome, max_attempts: u32) -> Option<Duration> {
         | Outcome::Lost
         | Outcome::HandedBack => None,
     }
+}
+
+/// Each attempt is in the job's document, so there is an end at last.
+fn is_left_over(job: &Job) -> bool {
+    job.is_cleanup() && job.attempts.len() < MAX_CLEANUPS
 }
 
 /// Doubles with each failure. Spread by the job's name, so that jobs that failed together do not return together.
@@ -166,7 +178,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::job::{Attempt, Status, attempt::Worker, tests::job};
+    use crate::job::{Attempt, Status, TaskKind, attempt::Worker, task, tests::job};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -211,6 +223,16 @@ mod tests {
             assert_eq!(next == Next::End, attempt == 3, "{attempt}");
         }
         assert_eq!(job.state.error(), Some("encoding failed: x"));
+    }
+
+    #[test]
+    fn what_is_left_over_is_removed_at_last() {
+        let mut cleanup = task::new(&job(), TaskKind::Cleanup, NOW);
+        for blame in [Blame::Infrastructure, Blame::Job, Blame::Nobody].into_iter().cycle().take(30) {
+            cleanup = running(cleanup);
+            let next = conclude(&mut cleanup, failed(blame), false, 1, NOW).expect("it runs");
+            assert!(matches!(next, Next::Again(_)), "{next:?}");
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a job that no worker is set up for lets others pass, while some worker is away.
 const ASIDE: Duration = Duration::from_secs(5);
 
+/// The same for what is left over of a split job.
+const LEFT_OVER: Duration = Duration::from_secs(30);
+
 /// How long a job lets others pass that a worker with room did not take.
 const REFUSED: Duration = Duration::from_millis(500);
 
@@ -205,6 +208,9 @@ async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candi
             shared.spawn(*drive, link);
             Round::Again
         }
+        Placed::Refused(unplaced, _) if unplaced.job.is_cleanup() => {
+            put_back(shared, Unplaced { picky: true, ..unplaced }, &handle).await
+        }
         Placed::Refused(unplaced, reason) => {
             shared.end_unplaced(unplaced, &handle, |job, now| policy::refuse(job, &reason, now)).await;
             Round::Again
@@ -239,7 +245,8 @@ async fn better(job: &Job, first: Candidate, candidates: &mut Candidates<'_>) ->
 
 /// Lets a job wait on that no worker took.
 async fn put_back(shared: &Shared, unplaced: Unplaced, handle: &Handle) -> Round {
-    let pause = if unplaced.picky { ASIDE } else { REFUSED };
+    let patient = if unplaced.job.is_cleanup() { LEFT_OVER } else { ASIDE };
+    let pause = if unplaced.picky { patient } else { REFUSED };
     let fate = Fate::Waiting { due: Timestamp::now() + pause };
     // Unwritten, it stays this process's until the next one takes it over.
     if shared.write_silently(&unplaced.job, unplaced.stored, fate, handle).await.is_err() {

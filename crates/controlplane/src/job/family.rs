@@ -1,10 +1,7 @@
 //! The next step of a split job, from what has become of its tasks. Pure, so that whichever control plane conducts the
 //! job comes to the same step.
 
-use super::{
-    Job, JobId, Part, Plan, State, Status, TaskKind,
-    attempt::{EXCUSED, Outcome},
-};
+use super::{Job, JobId, Part, Plan, State, Status, TaskKind};
 
 /// Per cent of a split job that are the encoding of its chunks; the rest is the finish.
 const CHUNKS_PERCENT: f64 = 95.0;
@@ -55,13 +52,13 @@ pub enum Step {
 
 /// The next step of `parent`. `cancelled`: a client wants it stopped.
 #[must_use]
-pub fn next(parent: &Job, members: &[Member<'_>], cancelled: bool, max_attempts: u32) -> Step {
+pub fn next(parent: &Job, members: &[Member<'_>], cancelled: bool) -> Step {
     let finish = members.iter().map(|member| member.task).find(|task| is_finish(task));
     if let Some(output_url) = finish.and_then(|finish| finish.state.output_url()) {
         // Published is published, whatever somebody wanted meanwhile.
         return Step::Complete { output_url: output_url.to_owned() };
     }
-    let verdict = if cancelled { Some(Step::Cancel) } else { verdict(members, max_attempts) };
+    let verdict = if cancelled { Some(Step::Cancel) } else { verdict(members) };
     if let Some(verdict) = verdict {
         return stop(members).unwrap_or(verdict);
     }
@@ -73,35 +70,21 @@ pub fn next(parent: &Job, members: &[Member<'_>], cancelled: bool, max_attempts:
 }
 
 /// How the job is to end because of a task that has.
-fn verdict(members: &[Member<'_>], max_attempts: u32) -> Option<Step> {
-    let (mut failed, mut cancelled) = (None, None);
+fn verdict(members: &[Member<'_>]) -> Option<Step> {
+    let mut verdict = None;
     for Member { task, .. } in members {
         let Some(kind) = kind(task).filter(|kind| !matches!(kind, TaskKind::Cleanup)) else { continue };
         match &task.state {
-            State::Failed { error, .. } if is_used_up(task, max_attempts) => {
-                failed.get_or_insert_with(|| Step::Fail { error: format!("{error} ({})", kind.label()) });
-            }
-            // The input is to blame, or the way it was split: the whole may still work.
+            // The input is to blame, or the way it was split, or there are no workers for it: the whole may still work,
+            // and has attempts of its own.
             State::Failed { error, .. } => return Some(Step::Whole { reason: format!("{}: {error}", kind.label()) }),
             State::Cancelled { .. } => {
-                cancelled.get_or_insert_with(|| Step::Fail { error: format!("{} was cancelled", kind.label()) });
+                verdict.get_or_insert_with(|| Step::Fail { error: format!("{} was cancelled", kind.label()) });
             }
             State::Queued { .. } | State::Processing { .. } | State::Uploading { .. } | State::Completed { .. } => {}
         }
     }
-    // Where one has failed, the others were cancelled because of it.
-    failed.or(cancelled)
-}
-
-/// True where a task has failed by the machine's fault as often as it may.
-fn is_used_up(task: &Job, max_attempts: u32) -> bool {
-    let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref()).map(|ended| ended.outcome);
-    match last {
-        // Fewer: no worker wanted the next attempt.
-        Some(Outcome::HandedBack) => task.attempts.len() > EXCUSED,
-        Some(Outcome::Failed | Outcome::Lost) => task.failures() >= usize::try_from(max_attempts).unwrap_or(usize::MAX),
-        Some(Outcome::Completed | Outcome::Refused | Outcome::Cancelled | Outcome::Planned) | None => false,
-    }
+    verdict
 }
 
 /// What must happen before the job may end; `None` when every task has.

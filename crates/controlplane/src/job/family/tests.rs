@@ -8,7 +8,7 @@ use rstest::rstest;
 use super::*;
 use crate::job::{
     Attempt, Blame, Report,
-    attempt::{Ended, Worker},
+    attempt::{Ended, Outcome, Worker},
     part::tests::part,
     plan, task,
     tests::job,
@@ -68,7 +68,7 @@ fn cancel(task: &mut Job) {
 
 fn step(parent: &Job, tasks: &[Job], cancelled: bool) -> Step {
     let members: Vec<_> = tasks.iter().map(|task| Member { task, is_told: false }).collect();
-    next(parent, &members, cancelled, 2)
+    next(parent, &members, cancelled)
 }
 
 #[test]
@@ -111,36 +111,21 @@ fn published_is_published_though_a_client_has_cancelled() {
 }
 
 #[rstest]
-#[case::the_input_is_to_blame(&[Outcome::Refused], false)]
-#[case::no_worker_wants_it(&[], false)]
-#[case::no_worker_wants_it_again(&[Outcome::Lost], false)]
-#[case::the_machine_is_to_blame_for_too_long(&[Outcome::Lost, Outcome::Failed], true)]
-#[case::handed_back_for_too_long(&[Outcome::HandedBack; 52], true)]
-fn a_failed_task_ends_the_split_when_the_others_have_ended(#[case] outcomes: &[Outcome], #[case] fails: bool) {
+#[case::the_input_is_to_blame(&[Outcome::Refused])]
+#[case::no_worker_wants_it(&[])]
+#[case::the_machine_is_to_blame_for_too_long(&[Outcome::Lost, Outcome::Failed])]
+fn a_failed_task_ends_the_split_when_the_others_have_ended(#[case] outcomes: &[Outcome]) {
     let (parent, mut tasks) = family();
     fail(&mut tasks[1], outcomes);
     assert_eq!(step(&parent, &tasks, false), Step::Stop(vec![tasks[0].id, tasks[2].id]));
     done(&mut tasks[0]);
     assert_eq!(step(&parent, &tasks, false), Step::Stop(vec![tasks[2].id]));
     cancel(&mut tasks[2]);
-    let expected = if fails {
-        Step::Fail { error: "x (chunk 0)".to_owned() }
-    } else {
-        Step::Whole { reason: "chunk 0: x".to_owned() }
-    };
+    let expected = Step::Whole { reason: "chunk 0: x".to_owned() };
     assert_eq!(step(&parent, &tasks, false), expected);
     // Tasks come in any order.
     tasks.reverse();
     assert_eq!(step(&parent, &tasks, false), expected);
-}
-
-#[test]
-fn the_whole_is_tried_before_the_job_fails() {
-    let (parent, mut tasks) = family();
-    fail(&mut tasks[0], &[Outcome::Lost; 2]);
-    fail(&mut tasks[1], &[Outcome::Refused]);
-    cancel(&mut tasks[2]);
-    assert!(matches!(step(&parent, &tasks, false), Step::Whole { .. }));
 }
 
 #[test]
@@ -163,7 +148,7 @@ fn a_cancelled_job_ends_when_its_tasks_have() {
     done(&mut tasks[0]);
     assert_eq!(step(&parent, &tasks, true), Step::Stop(vec![tasks[1].id, tasks[2].id]));
     let told: Vec<_> = tasks.iter().map(|task| Member { task, is_told: true }).collect();
-    assert_eq!(next(&parent, &told, true, 2), Step::Wait);
+    assert_eq!(next(&parent, &told, true), Step::Wait);
     cancel(&mut tasks[1]);
     fail(&mut tasks[2], &[Outcome::Refused]);
     assert_eq!(step(&parent, &tasks, true), Step::Cancel);
