@@ -2,8 +2,8 @@
 
 use e2e::{Sandbox, Worker, clips};
 use proto::v1::{
-    AudioTask, ChunkTask, CleanupTask, FinishTask, JobProgress, JobRequest, JobStatus, OutputConfig, Part, Plan,
-    PlanRequest, Task, task::Kind,
+    AudioTask, ChunkTask, CleanupTask, FailureKind, FinishTask, JobProgress, JobRequest, JobStatus, OutputConfig, Part,
+    Plan, PlanRequest, Task, task::Kind,
 };
 use tonic::Code;
 
@@ -92,6 +92,25 @@ async fn a_short_job_is_not_split_and_says_why() {
     let told = events.iter().find(|event| !event.whole.is_empty()).expect("told");
     assert_eq!(told.status(), JobStatus::Processing);
     assert_eq!(sandbox.outputs(), ["output"]);
+}
+
+#[tokio::test]
+async fn a_source_that_was_replaced_is_not_mixed_with_the_one_before() {
+    let sandbox = Sandbox::new();
+    let worker = sandbox.worker().start().await;
+    let input = sandbox.input(&clips::long());
+    let events = plan(&worker, request("job", &input, "480p_h264"), 7.0).await;
+    let plan = events.last().and_then(|event| event.plan.clone()).expect("a plan");
+    // As long, but not the same.
+    let path = input.strip_prefix("file://").expect("a file");
+    let picture = "testsrc2=size=64x36:rate=25:duration=30";
+    let other = clips::made("other.mp4", &["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast"]);
+    std::fs::remove_file(path).expect("there");
+    std::fs::copy(other, path).expect("copied");
+    let chunk = chunks(&plan).swap_remove(1);
+    let last = part(&worker, request("task", &input, "480p_h264"), chunk).await.expect("taken");
+    assert_eq!((last.status(), last.failure_kind()), (JobStatus::Failed, FailureKind::Job), "{last:?}");
+    assert!(last.error.contains("the source was replaced"), "{last:?}");
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ pub(crate) struct Media {
     pub(crate) start: Option<f64>,
     /// Length in seconds.
     pub(crate) duration: Option<f64>,
+    /// Length in bytes.
+    pub(crate) bytes: Option<u64>,
     /// Average in bit/s.
     pub(crate) bit_rate: Option<f64>,
     /// The video stream to use: the largest picture that is not a cover.

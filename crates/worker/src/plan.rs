@@ -31,6 +31,8 @@ pub(crate) struct Grid {
     rate: FrameRate,
     start: i64,
     frames: u64,
+    /// Length of the source; 0 where it is not known.
+    source_bytes: u64,
 }
 
 /// A range of frames; never empty.
@@ -95,9 +97,24 @@ impl Grid {
         }
         match frames {
             0 => Err(Whole::UnknownLength),
-            1..=MAX_FRAMES => Ok(Self { rate, start, frames }),
+            1..=MAX_FRAMES => Ok(Self { rate, start, frames, source_bytes: 0 }),
             _ => Err(Whole::ManyFrames),
         }
+    }
+
+    /// The frames of a source of this length in bytes; 0 where it is not known.
+    pub(crate) fn of_source(self, bytes: u64) -> Self {
+        Self { source_bytes: bytes, ..self }
+    }
+
+    /// Whether a source of this length may be the one that was planned; 0 where it is not known.
+    pub(crate) fn may_be_of(&self, bytes: u64) -> bool {
+        self.source_bytes == 0 || bytes == 0 || bytes == self.source_bytes
+    }
+
+    /// Length of the source in bytes; 0 where it is not known.
+    pub(crate) fn source_bytes(&self) -> u64 {
+        self.source_bytes
     }
 
     /// Frames a second.

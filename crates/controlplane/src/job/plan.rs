@@ -34,6 +34,9 @@ pub struct FrameGrid {
     pub start_us: i64,
     /// How many there are.
     pub frames: u64,
+    /// Length of the source in bytes; 0 where it is not known.
+    #[serde(default)]
+    pub source_bytes: u64,
 }
 
 /// A range of frames.
@@ -82,7 +85,7 @@ impl Plan {
     /// # Errors
     /// What is wrong with it.
     pub fn checked(self) -> Result<Self, Senseless> {
-        let FrameGrid { rate_numerator: numerator, rate_denominator: denominator, start_us, frames } = self.grid;
+        let FrameGrid { rate_numerator: numerator, rate_denominator: denominator, start_us, frames, .. } = self.grid;
         let is_grid = numerator > 0 && denominator > 0 && (1..=MAX_FRAMES).contains(&frames);
         if !is_grid || start_us.unsigned_abs() > MAX_START_US {
             return Err(Senseless::Grid { frames, numerator, denominator, start_us });
@@ -110,7 +113,8 @@ pub(crate) mod tests {
 
     /// A plan with chunks of 250 frames.
     pub(crate) fn plan(chunks: u64, has_audio: bool) -> Plan {
-        let grid = FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250 };
+        let grid =
+            FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 9 };
         let chunks = (0..chunks).map(|index| Chunk { first_frame: index * 250, frames: 250 }).collect();
         Plan { grid, chunks, has_audio }
     }

@@ -50,8 +50,8 @@ fn plan(plan: &Plan) -> v1::Plan {
 }
 
 fn grid(grid: FrameGrid) -> v1::FrameGrid {
-    let FrameGrid { rate_numerator, rate_denominator, start_us, frames } = grid;
-    v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames }
+    let FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes } = grid;
+    v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes }
 }
 
 fn chunk(Chunk { first_frame, frames }: Chunk) -> v1::Chunk {

@@ -46,6 +46,7 @@ pub(super) fn plan(plan: v1::Plan) -> Result<Plan, Senseless> {
         rate_denominator: grid.rate_denominator,
         start_us: grid.start_us,
         frames: grid.frames,
+        source_bytes: grid.source_bytes,
     };
     if plan.chunks.len() > plan::MAX_CHUNKS {
         return Err(plan::Senseless::Chunks(plan.chunks.len()).into());

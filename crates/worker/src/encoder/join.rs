@@ -193,7 +193,8 @@ mod tests {
 
     fn plan(chunks: u64, frames: u64) -> Plan {
         let (rate_numerator, rate_denominator) = (FILM.numerator, FILM.denominator);
-        let grid = FrameGrid { rate_numerator, rate_denominator, start_us: 40_000, frames: chunks * frames };
+        let grid =
+            FrameGrid { rate_numerator, rate_denominator, start_us: 40_000, frames: chunks * frames, source_bytes: 0 };
         let chunk = |number| Chunk { first_frame: number * frames, frames };
         Plan { grid: Some(grid), chunks: (0..chunks).map(chunk).collect(), has_audio: true }
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Audio, Container, FrameRate, Media, Video};
 
 /// What ffprobe is asked for (`-show_entries`).
-pub(super) const ENTRIES: &str = "format=format_name,start_time,duration,bit_rate:stream=index,codec_type,codec_name,width,height,\
+pub(super) const ENTRIES: &str = "format=format_name,start_time,duration,size,bit_rate:stream=index,codec_type,codec_name,width,height,\
     sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,nb_frames:\
     stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
 
@@ -26,6 +26,7 @@ struct Format {
     kind: Option<String>,
     start_time: Option<String>,
     duration: Option<String>,
+    size: Option<String>,
     bit_rate: Option<String>,
 }
 
@@ -72,6 +73,7 @@ pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
         container,
         start: number(format.start_time.as_deref()),
         duration: number(format.duration.as_deref()),
+        bytes: format.size.as_deref().and_then(|size| size.parse().ok()),
         bit_rate: number(format.bit_rate.as_deref()),
         video,
         has_even_frames: chosen.is_some_and(Stream::has_even_frames),

@@ -101,6 +101,7 @@ impl Job<'_> {
     async fn produce(&self, scratch: &Path, reporter: &mut Reporter) -> Result<Done, Failure> {
         let source = self.open().await?;
         let media = self.probe(&source).await?;
+        self.recognize(&media)?;
         let subject = Subject { source: &source, media: &media, scratch };
         match &self.order.work {
             Work::Whole => self.produce_whole(&subject, reporter).await,
@@ -119,6 +120,24 @@ impl Job<'_> {
             // It needs no source.
             Work::Cleanup { parent } => self.clean_up(parent).await,
         }
+    }
+
+    /// A part of another version of the source would fit to no other part.
+    fn recognize(&self, media: &Media) -> Result<(), Failure> {
+        let grid = match &self.order.work {
+            Work::Chunk { cut, .. } => cut.grid,
+            // It comes last: whatever came in between is seen here.
+            Work::Finish { plan, .. } => plan.grid,
+            Work::Whole | Work::Plan { .. } | Work::Audio { .. } | Work::Cleanup { .. } => return Ok(()),
+        };
+        let bytes = media.bytes.unwrap_or_default();
+        if grid.may_be_of(bytes) {
+            return Ok(());
+        }
+        let planned = grid.source_bytes();
+        let why =
+            format!("split: the source was replaced: it has {bytes} bytes, and had {planned} when it was planned");
+        Err(Failure::encoding(why, Blame::Job))
     }
 
     /// Where an earlier attempt has published whole, though nobody heard of it.

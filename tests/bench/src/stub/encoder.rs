@@ -70,7 +70,7 @@ impl Encoder {
             Chunk { first_frame, frames: each.min(frames - first_frame) }
         };
         let chunks = (0..frames.div_ceil(each)).map(chunk).collect();
-        let grid = FrameGrid { rate_numerator: RATE, rate_denominator: 1, start_us: 0, frames };
+        let grid = FrameGrid { rate_numerator: RATE, rate_denominator: 1, start_us: 0, frames, source_bytes: 0 };
         Plan { grid: Some(grid), chunks, has_audio: true }
     }
 }

@@ -109,6 +109,7 @@ impl Job {
             rate_denominator: denominator,
             start_us: (-late_ms).max(0) * 1000,
             frames: *edges.last().expect("there are edges"),
+            source_bytes: 0,
         };
         let chunks = edges.windows(2).map(|pair| Chunk { first_frame: pair[0], frames: pair[1] - pair[0] });
         let plan = Plan { grid: Some(grid), chunks: chunks.collect(), has_audio: true };
