@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 /// A control plane that cuts sources into chunks of two seconds.
 async fn plane(sandbox: &Sandbox, workers: &[&Worker]) -> Plane {
     let addresses: Vec<_> = workers.iter().map(|worker| worker.address()).collect();
-    let plane = sandbox.plane(&addresses).env("SPLIT_CHUNK_SECONDS", "2").env("JOB_MAX_ATTEMPTS", "5");
+    let plane =
+        sandbox.plane(&addresses).env("SPLIT", "auto").env("SPLIT_CHUNK_SECONDS", "2").env("JOB_MAX_ATTEMPTS", "5");
     plane.env("MAX_QUEUED_JOBS", "100").start().await
 }
 

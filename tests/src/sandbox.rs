@@ -114,6 +114,8 @@ impl Sandbox {
             .env("DATA_DIR", &self.path().join(format!("data-{}", port.address().port())).display())
             // A failure is to be seen as it comes. Tests of what follows from it set more.
             .env("JOB_MAX_ATTEMPTS", "1")
+            // One job, one attempt, one ffmpeg. Tests of split jobs set more.
+            .env("SPLIT", "off")
             .env("LOG_LEVEL", "info,controlplane=debug,service=debug");
         PlaneBuilder { launch, port }
     }

@@ -72,7 +72,8 @@ impl Promise {
     pub(super) async fn holds(self, source: &Path) {
         let sandbox = Sandbox::new();
         let worker = sandbox.worker().start().await;
-        let plane = sandbox.plane(&[worker.address()]).env("SPLIT_CHUNK_SECONDS", CHUNK).start().await;
+        let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "auto").env("SPLIT_CHUNK_SECONDS", CHUNK);
+        let plane = plane.start().await;
         let input = sandbox.input(source);
         let (mut single, ladder) =
             (job(&input, "480p_h264", "local", "one.mp4"), job(&input, "hls_720p_abr", "local", "hls"));

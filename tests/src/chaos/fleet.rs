@@ -171,6 +171,7 @@ fn plane(sandbox: &Sandbox, number: usize, workers: &[WorkerNode], database_url:
         .env("MAX_QUEUED_JOBS", "1000")
         .env("JOB_MAX_ATTEMPTS", "30")
         // The longer sources are split, the others are not.
+        .env("SPLIT", "auto")
         .env("SPLIT_CHUNK_SECONDS", "2")
         .env("INPUT_ALLOW_LOOPBACK", "true")
         .env("WEBHOOK_SECRET", WEBHOOK_SECRET);

@@ -31,7 +31,7 @@ impl ByHand {
         input: &str,
         preset: &str,
     ) -> Result<Self> {
-        let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+        let plane = sandbox.plane(&[worker.address()]).start().await;
         let path = format!("learn/{preset}.mp4");
         plane.completed(&job(input, preset, "local", &path)).await;
         let output = sandbox.output_dir().join(path);

@@ -24,7 +24,7 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     let input = sandbox.input(&plan::ribbon(plan.pick(SECONDS, 12)));
     let worker = sandbox.worker().s3(&s3.endpoint(), ACCESS_KEY, SECRET_KEY);
     let worker = worker.env("FFMPEG_PATH", &spy.path.display()).start().await;
-    let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+    let plane = sandbox.plane(&[worker.address()]).start().await;
     let (mut tails, mut checks, mut publications, mut segments) = (vec![], vec![], vec![], 0);
     for number in 0..plan.runs(3) {
         let job = job(&input, "hls_720p_abr_video_only", "s3", &format!("tail-{number}"));

@@ -36,7 +36,7 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     for case in CASES {
         let input = sandbox.input(&plan.film(case.seconds));
         let learned = ByHand::learn(&sandbox, &watched, &spy, &input, case.preset).await?;
-        let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+        let plane = sandbox.plane(&[worker.address()]).start().await;
         let (mut added, mut ratios) = (Vec::new(), Vec::new());
         for number in 0..plan.runs(case.pairs) {
             let by_hand = learned.encode_and_copy(&sandbox)?;

@@ -81,7 +81,7 @@ async fn compare(
     );
     let worker = sandbox.worker().s3(&s3.endpoint(), ACCESS_KEY, SECRET_KEY).env("FFMPEG_PATH", &copy.display());
     let worker = worker.env("VALIDATION_LEVEL", "minimal").start().await;
-    let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+    let plane = sandbox.plane(&[worker.address()]).start().await;
     let mut ours = Vec::new();
     let mut theirs = vec![Vec::new(); clients.len()];
     for _ in 0..plan.runs(3) {
@@ -130,7 +130,7 @@ async fn ladder(plan: &Plan, sandbox: &Sandbox) -> Result<Load> {
     let input = sandbox.input(&plan::ribbon(plan.pick(LADDER, 12)));
     let order = |storage| job(&input, "hls_720p_abr_video_only", storage, "upload-ladder");
     let worker = sandbox.worker().start().await;
-    let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+    let plane = sandbox.plane(&[worker.address()]).start().await;
     plane.completed(&order("local")).await;
     let made = sandbox.output_dir().join("upload-ladder");
     let files = sandbox::files(&made);

@@ -30,7 +30,7 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     for (name, level, preset) in CASES {
         let worker = sandbox.worker().env("FFMPEG_PATH", &spy.path.display()).env("VALIDATION_LEVEL", level);
         let worker = worker.start().await;
-        let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "off").start().await;
+        let plane = sandbox.plane(&[worker.address()]).start().await;
         let (mut parts, mut encodes) = (Vec::new(), Vec::new());
         for number in 0..plan.runs(3) {
             let job = job(&input, preset, "local", &format!("{name}/{number}.mp4"));

@@ -18,7 +18,7 @@ pub(in crate::suite) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     let sandbox = Sandbox::new();
     let worker = sandbox.worker().env("MAX_CONCURRENT_JOBS", &2).start().await;
     // The same control plane for both; its own length of chunks.
-    let plane = sandbox.plane(&[worker.address()]).start().await;
+    let plane = sandbox.plane(&[worker.address()]).env("SPLIT", "auto").start().await;
     let mut findings = Vec::new();
     for (name, seconds) in CASES {
         let input = sandbox.input(&plan.film(seconds));
