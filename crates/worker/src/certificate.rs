@@ -137,12 +137,12 @@ pub(crate) async fn files(
 pub(crate) struct Version(OnceCell<String>);
 
 impl Version {
-    /// Such as `5.1.6-0+deb12u1`.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
-    pub(crate) async fn of(&self, tools: &Tools) -> io::Result<String> {
-        self.0.get_or_try_init(|| ask(tools)).await.cloned()
+    /// Such as `5.1.6-0+deb12u1`; `unknown` where it does not tell, for which no output is worth less.
+    pub(crate) async fn of(&self, tools: &Tools) -> String {
+        self.0.get_or_try_init(|| ask(tools)).await.cloned().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the certificate cannot name ffmpeg's version");
+            "unknown".to_owned()
+        })
     }
 }
 

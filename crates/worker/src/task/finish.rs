@@ -168,8 +168,7 @@ impl Bench<'_> {
 
     async fn certify(&self, found: Counts, files: Vec<StoredFile>, join: Vec<String>) -> Result<Certificate, Failure> {
         let Finish { preset, source, plan, chunks, commands, .. } = self.finish;
-        let version = self.workshop.ffmpeg.of(&self.workshop.tools).await;
-        let ffmpeg_version = version.map_err(|error| Failure::validation(error, Blame::Infrastructure))?;
+        let ffmpeg_version = self.workshop.ffmpeg.of(&self.workshop.tools).await;
         let facts = Facts {
             preset,
             source,

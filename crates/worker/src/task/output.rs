@@ -52,7 +52,7 @@ pub(super) async fn certify(
         Some(_) => Some(list(output).await?),
     };
     let files = certificate::files(output, names, permit).await.map_err(storing)?;
-    let ffmpeg_version = ffmpeg.of(tools).await.map_err(|error| Failure::validation(error, Blame::Infrastructure))?;
+    let ffmpeg_version = ffmpeg.of(tools).await;
     let level = validator.level;
     let (chunks, frames, samples) = (None, None, None);
     Ok(Facts { preset, source, level, chunks, frames, samples, found, files, ffmpeg_version, commands }.certify())
