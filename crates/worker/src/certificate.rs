@@ -147,7 +147,8 @@ impl Version {
 }
 
 async fn ask(tools: &Tools) -> io::Result<String> {
-    let ffmpeg = Invocation::new(&tools.ffmpeg, vec!["-version".into()]);
+    let folder = std::env::temp_dir();
+    let ffmpeg = Invocation::new(&tools.ffmpeg, vec!["-version".into()]).in_directory(&folder);
     let mut answer = Vec::new();
     let collect = |bytes: &[u8]| {
         if answer.len() < MAX_ANSWER {
