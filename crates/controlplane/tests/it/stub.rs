@@ -1,6 +1,7 @@
 //! Workers that do what a test tells them, over real gRPC.
 
 mod answers;
+mod manners;
 
 use std::{
     collections::BTreeMap,
@@ -28,51 +29,10 @@ use tokio::{
 use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
+pub(crate) use manners::{Answers, Manners, Release};
+
 /// Longer than anything that works takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How a stub behaves where a script cannot tell it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Manners {
-    /// How many jobs it admits.
-    pub(crate) slots: usize,
-    /// Says that it has room when it has not.
-    pub(crate) boasts: bool,
-    /// Refuses every job with this.
-    pub(crate) refusal: Option<Status>,
-    /// Which questions for its status it answers.
-    pub(crate) answers: Answers,
-    /// Takes a job without ever saying so.
-    pub(crate) never_admits: bool,
-    /// How long its leases last, and its fence; without, its tasks end with their stream.
-    pub(crate) lease: Option<(Duration, Duration)>,
-    /// Name of the place where it listens, when it has leases.
-    pub(crate) place: String,
-    /// Does not answer to renewals and does not let anybody attach, as if it were paused.
-    pub(crate) is_paused: bool,
-    /// Whether it knows how to plan jobs, and the tasks of split ones.
-    pub(crate) release: Release,
-}
-
-/// Which release a stub is of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Release {
-    /// It knows whole jobs only.
-    #[default]
-    Old,
-    /// It says that it splits jobs.
-    Splits,
-}
-
-/// Which questions a stub answers.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Answers {
-    #[default]
-    All,
-    /// The first, the fourth and so on.
-    EveryThird,
-    None,
-}
 
 #[derive(Debug)]
 struct Inner {
