@@ -7,15 +7,18 @@
 //! - `writer`: transactions and answers
 //! - `pending`: what waits for the writer
 //! - `place`: the file, its lock, its connections
-//! - `create`, `step`, `queue`, `callbacks`, `read`: the statements
+//! - `tx`: the transaction that is under way
+//! - `create`, `insert`, `step`, `queue`, `callbacks`, `read`: the statements
 
 mod callbacks;
 mod create;
+mod insert;
 mod pending;
 mod place;
 mod queue;
 mod read;
 mod step;
+mod tx;
 mod writer;
 
 use std::{

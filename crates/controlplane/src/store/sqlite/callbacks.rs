@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::{
     pending::{Operation, Read},
-    writer::Tx,
+    tx::Tx,
 };
 use crate::store::{
     Callback, CallbackId, Error, Settlement,
@@ -31,7 +31,7 @@ impl Operation for Take {
              RETURNING id, job, url, payload, created_at, failures",
         );
         let query = query.bind(row::after(self.now, self.hold)).bind(self.now.as_microsecond()).bind(self.limit);
-        let rows: Vec<CallbackRow> = query.fetch_all(&mut tx.connection).await?;
+        let rows: Vec<CallbackRow> = query.fetch_all(tx.write().await?).await?;
         row::callbacks(rows)
     }
 }
@@ -66,7 +66,7 @@ impl Operation for Settle {
                 query.bind(due.as_microsecond())
             }
         };
-        query.bind(self.id.0).execute(&mut tx.connection).await?;
+        query.bind(self.id.0).execute(tx.write().await?).await?;
         Ok(())
     }
 }

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::{pending::Operation, writer::Tx};
+use super::{
+    insert::{self, NewRow},
+    pending::Operation,
+    tx::Tx,
+};
 use crate::{
     job::{Job, JobId},
-    store::{
-        Change, Created, Error, Expected, Fate, NewJob, Record, StoredEvent,
-        row::{Columns, JobRow},
-    },
+    store::{Change, Created, Error, Expected, Fate, NewJob, Record, StoredEvent, row::JobRow},
 };
 
 /// Writes a job down.
@@ -21,21 +22,20 @@ impl Operation for Create {
     async fn run(&self, tx: &mut Tx) -> Result<Created, Error> {
         let new = &self.0;
         if let Some(key) = &new.idempotency_key
-            && let Some(before) = by_key(&mut tx.connection, key).await?
+            && let Some(before) = by_key(tx.read().await?, key).await?
         {
             return same(before, &new.job);
         }
         let waits = matches!(new.fate, Fate::Waiting { .. });
         if let (true, Some(limit)) = (waits, new.queue_limit)
-            && tx.waiting().await? + tx.unfinished().await? >= i64::try_from(limit).unwrap_or(i64::MAX)
+            && tx.queued().await? >= i64::try_from(limit).unwrap_or(i64::MAX)
         {
             return Err(Error::QueueFull);
         }
-        insert(&mut tx.connection, new).await?;
-        insert_event(&mut tx.connection, new.job.id, &new.event).await?;
+        tx.insert(NewRow::job(new)?);
         if waits {
             tx.moved(1);
-            tx.changes.push(Change::Queued);
+            tx.tell(Change::Queued);
         }
         Ok(Created::New)
     }
@@ -54,39 +54,15 @@ async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<Option<R
     row.map(Record::try_from).transpose()
 }
 
-async fn insert(connection: &mut SqliteConnection, new: &NewJob) -> Result<(), Error> {
-    let row = Columns::new(&new.job, new.fate)?;
-    let query = sqlx::query(
-        "INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset, provisional,
-             progress, created_at, finished_at, idempotency_key, turn)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-             (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ?9))",
-    );
-    let query = query.bind(row.id).bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner);
-    let query = query.bind(row.running).bind(row.waiting).bind(row.due.unwrap_or(row.created_at)).bind(row.priority);
-    let query = query.bind(row.preset).bind(row.provisional).bind(row.progress).bind(row.created_at);
-    query.bind(row.finished_at).bind(&new.idempotency_key).execute(connection).await?;
-    Ok(())
-}
-
 /// Writes the tasks of a job down: they wait, and take turns from the one that is due.
 pub(super) async fn insert_tasks(tx: &mut Tx, tasks: &[Job]) -> Result<(), Error> {
-    let Some(first) = tasks.first() else { return Ok(()) };
-    let query = sqlx::query_scalar("SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ?");
-    let turn: i64 = query.bind(first.spec.priority).fetch_one(&mut tx.connection).await?;
-    for (turn, task) in (turn..).zip(tasks) {
-        let row = Columns::new(task, Fate::Waiting { due: Timestamp::UNIX_EPOCH })?;
-        let query = sqlx::query(
-            "INSERT INTO jobs (id, document, status, attempt, running, waiting, due, priority, preset, provisional,
-                 progress, created_at, parent, turn)
-             VALUES (?, ?, ?, ?, FALSE, TRUE, ?, ?, ?, FALSE, ?, ?, ?, ?)
-             ON CONFLICT (id) DO NOTHING",
-        );
-        let query = query.bind(row.id).bind(row.document).bind(row.status).bind(row.attempt).bind(row.due);
-        let query = query.bind(row.priority).bind(row.preset).bind(row.progress).bind(row.created_at);
-        query.bind(row.parent).bind(turn).execute(&mut tx.connection).await?;
+    if tasks.is_empty() {
+        return Ok(());
     }
-    tx.changes.push(Change::Queued);
+    let fate = Fate::Waiting { due: Timestamp::UNIX_EPOCH };
+    let rows = (0..).zip(tasks).map(|(turn, task)| NewRow::task(task, fate, turn)).collect::<Result<Vec<_>, _>>()?;
+    insert::tasks(tx.write().await?, &rows).await?;
+    tx.tell(Change::Queued);
     Ok(())
 }
 
@@ -114,12 +90,12 @@ impl Operation for Withdraw {
         let query =
             sqlx::query("DELETE FROM jobs WHERE id = ? AND status = ? AND attempt = ? AND owner IS ? AND provisional");
         let query = query.bind(self.id.uuid()).bind(self.expected.status.name()).bind(self.expected.attempt);
-        let done = query.bind(self.expected.owner.map(|owner| owner.0)).execute(&mut tx.connection).await?;
+        let done = query.bind(self.expected.owner.map(|owner| owner.0)).execute(tx.write().await?).await?;
         if done.rows_affected() != 1 {
             return Err(Error::Conflict(self.id));
         }
         // One that was told of is not withdrawn, and one that was not never waits.
-        tx.changes.push(Change::Job(self.id));
+        tx.tell(Change::Job(self.id));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::writer::Tx;
+use super::tx::Tx;
 use crate::store::Error;
 
 /// A part of a transaction. One that is refused ([`Error::Conflict`] and its like) must not have written anything; one
@@ -35,7 +35,7 @@ impl<R: Read> Operation for Reading<R> {
     type Answer = R::Answer;
 
     async fn run(&self, tx: &mut Tx) -> Result<R::Answer, Error> {
-        self.0.run(&mut tx.connection).await
+        self.0.run(tx.read().await?).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{pending::Operation, writer::Tx};
+use super::{pending::Operation, tx::Tx};
 use crate::store::{
     Change, Error, PlaneId, Record,
     row::{self, JobRow},
@@ -33,7 +33,7 @@ impl Operation for Claim {
              RETURNING document, progress, cancel_requested, owner, provisional"
         });
         let query = query.bind(self.plane.0).bind(self.now.as_microsecond());
-        let row: Option<JobRow> = query.fetch_optional(&mut tx.connection).await?;
+        let row: Option<JobRow> = query.fetch_optional(tx.write().await?).await?;
         let record = row.map(Record::try_from).transpose()?;
         if record.as_ref().is_some_and(|record| record.job.parent().is_none()) {
             tx.moved(-1);
@@ -52,20 +52,20 @@ impl Operation for Adopt {
         let plane = self.0.0;
         // No client was told of these, and no worker was.
         let query = sqlx::query("DELETE FROM jobs WHERE owner <> ? AND NOT running AND provisional");
-        query.bind(plane).execute(&mut tx.connection).await?;
+        query.bind(plane).execute(tx.write().await?).await?;
         let query = sqlx::query_scalar(
             "UPDATE jobs SET owner = NULL, waiting = TRUE WHERE owner <> ? AND NOT running RETURNING parent IS NULL",
         );
-        let freed: Vec<bool> = query.bind(plane).fetch_all(&mut tx.connection).await?;
+        let freed: Vec<bool> = query.bind(plane).fetch_all(tx.write().await?).await?;
         let query = sqlx::query_as(
             "UPDATE jobs SET owner = ?1 WHERE owner <> ?1
              RETURNING document, progress, cancel_requested, owner, provisional",
         );
-        let rows: Vec<JobRow> = query.bind(plane).fetch_all(&mut tx.connection).await?;
+        let rows: Vec<JobRow> = query.bind(plane).fetch_all(tx.write().await?).await?;
         let jobs = freed.iter().filter(|is_job| **is_job).count();
         tx.moved(i64::try_from(jobs).unwrap_or(i64::MAX));
         if !freed.is_empty() {
-            tx.changes.push(Change::Queued);
+            tx.tell(Change::Queued);
         }
         Ok(row::records(rows))
     }
@@ -87,7 +87,7 @@ impl Operation for Expire {
                                            ORDER BY finished_at LIMIT ?)",
         );
         let query = query.bind(self.before.as_microsecond()).bind(self.limit);
-        Ok(query.execute(&mut tx.connection).await?.rows_affected())
+        Ok(query.execute(tx.write().await?).await?.rows_affected())
     }
 }
 
@@ -99,7 +99,7 @@ impl Operation for Probe {
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
         // The same bytes again would not be written.
-        sqlx::query("UPDATE probe SET filler = randomblob(65536)").execute(&mut tx.connection).await?;
+        sqlx::query("UPDATE probe SET filler = randomblob(65536)").execute(tx.write().await?).await?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::{
     create::{insert_event, insert_tasks},
     pending::Operation,
     read,
-    writer::Tx,
+    tx::Tx,
 };
 use crate::{
     job::{JobId, Status},
@@ -20,26 +20,26 @@ impl Operation for Transition {
             return Err(Error::Conflict(id));
         }
         if let Some(event) = &self.event {
-            insert_event(&mut tx.connection, id, event).await?;
+            insert_event(tx.write().await?, id, event).await?;
         }
         if let Some(callback) = &self.callback {
             insert_callback(tx, callback, self).await?;
-            tx.changes.push(Change::Callback);
+            tx.tell(Change::Callback);
         }
         if let Some(json) = &self.certificate {
             let query = sqlx::query(
                 "INSERT INTO certificates (job, json) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET json = excluded.json",
             );
-            query.bind(self.certified().uuid()).bind(json).execute(&mut tx.connection).await?;
+            query.bind(self.certified().uuid()).bind(json).execute(tx.write().await?).await?;
         }
         insert_tasks(tx, &self.tasks).await?;
         let waits = matches!(self.fate, Fate::Waiting { .. });
         if self.job.parent().is_none() {
             tx.moved(i64::from(waits) - i64::from(self.expected.waits()));
         }
-        tx.changes.push(Change::Job(id));
+        tx.tell(Change::Job(id));
         if waits {
-            tx.changes.push(Change::Queued);
+            tx.tell(Change::Queued);
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ async fn update(tx: &mut Tx, step: &Transition) -> Result<bool, Error> {
     let query = query.bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner).bind(row.running);
     let query = query.bind(row.waiting).bind(row.due).bind(row.provisional).bind(row.progress).bind(row.finished_at);
     let query = query.bind(row.id).bind(step.expected.status.name()).bind(step.expected.attempt);
-    let done = query.bind(step.expected.owner.map(|owner| owner.0)).execute(&mut tx.connection).await?;
+    let done = query.bind(step.expected.owner.map(|owner| owner.0)).execute(tx.write().await?).await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -63,7 +63,7 @@ async fn insert_callback(tx: &mut Tx, callback: &NewCallback, step: &Transition)
     let at = row::called_at(&step.job);
     let query = sqlx::query("INSERT INTO callbacks (id, job, url, payload, created_at, due) VALUES (?, ?, ?, ?, ?, ?)");
     let query = query.bind(callback.id.0).bind(step.job.id.uuid()).bind(&callback.url).bind(&callback.payload);
-    query.bind(at).bind(at).execute(&mut tx.connection).await?;
+    query.bind(at).bind(at).execute(tx.write().await?).await?;
     Ok(())
 }
 
@@ -81,9 +81,9 @@ impl Operation for SaveProgress {
             );
             let query = query.bind(progress.percent).bind(progress.id.uuid()).bind(progress.attempt);
             let query = query.bind(progress.owner.0).bind(Status::Processing.name()).bind(Status::Uploading.name());
-            if query.execute(&mut tx.connection).await?.rows_affected() == 1 {
+            if query.execute(tx.write().await?).await?.rows_affected() == 1 {
                 let Progress { id, event, update, .. } = progress;
-                tx.changes.push(Change::Progress { id: *id, event: event.clone(), update: *update });
+                tx.tell(Change::Progress { id: *id, event: event.clone(), update: *update });
             }
         }
         Ok(())
@@ -98,10 +98,10 @@ impl Operation for RequestCancel {
 
     async fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
         let query = sqlx::query("UPDATE jobs SET cancel_requested = TRUE WHERE id = ? AND finished_at IS NULL");
-        let done = query.bind(self.0.uuid()).execute(&mut tx.connection).await?;
+        let done = query.bind(self.0.uuid()).execute(tx.write().await?).await?;
         if done.rows_affected() == 1 {
-            tx.changes.push(Change::Cancel(self.0));
+            tx.tell(Change::Cancel(self.0));
         }
-        read::get(&mut tx.connection, self.0).await
+        read::get(tx.read().await?, self.0).await
     }
 }

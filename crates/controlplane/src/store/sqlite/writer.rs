@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Mutex, sync::PoisonError, time::Duration};
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::timeout,
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     pending::{Operation, Pending, Slot},
     place::Place,
+    tx::Tx,
 };
 use crate::store::{Change, Error};
 
@@ -24,45 +25,6 @@ const BATCH: usize = 256;
 /// How long a caller waits for room and for its answer each: a disk that takes longer is as good as gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A transaction that has begun.
-pub(super) struct Tx {
-    /// The connection that it is on.
-    pub(super) connection: SqliteConnection,
-    /// What is told to listeners once it is committed.
-    pub(super) changes: Vec<Change>,
-    /// How many jobs wait, tasks apart, once somebody has counted.
-    waiting: Option<i64>,
-}
-
-impl Tx {
-    /// How many jobs wait, tasks apart.
-    pub(super) async fn waiting(&mut self) -> Result<i64, Error> {
-        if let Some(waiting) = self.waiting {
-            return Ok(waiting);
-        }
-        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL");
-        let waiting = query.fetch_one(&mut self.connection).await?;
-        self.waiting = Some(waiting);
-        Ok(waiting)
-    }
-
-    /// How many jobs have tasks that wait.
-    pub(super) async fn unfinished(&mut self) -> Result<i64, Error> {
-        let query = sqlx::query_scalar("SELECT count(DISTINCT parent) FROM jobs WHERE waiting AND parent IS NOT NULL");
-        Ok(query.fetch_one(&mut self.connection).await?)
-    }
-
-    /// Notes that jobs have joined the queue or left it.
-    pub(super) fn moved(&mut self, joined: i64) {
-        self.waiting = self.waiting.map(|waiting| waiting + joined);
-    }
-
-    async fn execute(&mut self, sql: &'static str) -> Result<(), Error> {
-        sqlx::query(sql).execute(&mut self.connection).await?;
-        Ok(())
-    }
-}
-
 /// Hands operations to the task that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -74,7 +36,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(place: Place, connection: SqliteConnection, listeners: broadcast::Sender<Change>) -> Self {
         let (sender, queue) = mpsc::channel(WAITING);
-        let tx = Some(Tx { connection, changes: Vec::new(), waiting: None });
+        let tx = Some(Tx::new(connection));
         let task = TaskTracker::new();
         task.spawn(Task { place, tx, listeners }.run(queue));
         task.close();
@@ -128,8 +90,7 @@ impl Task {
             self.write(mem::take(&mut batch)).await;
         }
         if let Some(tx) = self.tx.take() {
-            // The log is moved into the file; whatever stops that is found at the next start.
-            let _ = tx.connection.close().await;
+            tx.close().await;
         }
     }
 
@@ -159,7 +120,7 @@ impl Task {
         let done = Self::transaction(&mut tx, batch).await;
         match done {
             Ok(()) => {
-                for change in tx.changes.drain(..) {
+                for change in tx.take_changes() {
                     // Nobody may listen.
                     let _ = self.listeners.send(change);
                 }
@@ -177,26 +138,23 @@ impl Task {
             Some(tx) if !moved => Ok(tx),
             Some(_) | None => {
                 let connection = self.place.again(moved).await?;
-                Ok(Tx { connection, changes: Vec::new(), waiting: None })
+                Ok(Tx::new(connection))
             }
         }
     }
 
     async fn transaction(tx: &mut Tx, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
-        tx.execute("BEGIN IMMEDIATE").await?;
+        tx.begin().await?;
         for pending in batch {
             pending.run(tx).await?;
         }
-        tx.execute("COMMIT").await
+        tx.commit().await
     }
 
     /// Takes everything back. A connection to a file is closed after that, since what is wrong may be wrong with it;
     /// one to memory is all there is.
     async fn undo(&mut self, mut tx: Tx) {
-        tx.changes.clear();
-        tx.waiting = None;
-        // SQLite may have done it by itself.
-        let _ = tx.execute("ROLLBACK").await;
+        tx.roll_back().await;
         if self.place.is_memory() {
             self.tx = Some(tx);
         }
