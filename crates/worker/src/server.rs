@@ -9,8 +9,10 @@ use service::{
     lifecycle::{Lifecycle, Outcome},
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Server, server::Router};
+use tonic::transport::{
+    Server,
+    server::{Router, TcpIncoming},
+};
 
 use crate::{
     certificate::Version,
@@ -88,7 +90,8 @@ impl Worker {
         let Desk { lifecycle, registry, .. } = self.desk.clone();
         let address = listener.local_addr().context("the listener has no address")?;
         let router = self.router(Identity::of(address)).await?;
-        let incoming = TcpListenerStream::new(listener);
+        // Otherwise each small answer could wait for the peer's delayed acknowledgement.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let served = || shutdown::served(lifecycle.clone(), registry.clone());
         let (last_call, served, broken) = (served(), served(), lifecycle.clone());
         lifecycle.spawn("grpc", async move {
@@ -140,7 +143,6 @@ impl Worker {
         Ok(Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
-            .tcp_nodelay(true)
             .add_service(WorkerServiceServer::new(service))
             .add_service(health_service)
             .add_service(reflection().build_v1().context("reflection v1")?)

@@ -31,8 +31,11 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tokio_stream::{Stream, wrappers::TcpListenerStream};
-use tonic::{Request, Response, Status, transport::Server};
+use tokio_stream::Stream;
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
 
 use self::encoder::Work;
 use crate::measure::millis;
@@ -92,8 +95,8 @@ impl Stub {
         let (inner, mut server) = (Arc::new(inner), JoinSet::new());
         let service = WorkerServiceServer::new(Service(Arc::clone(&inner)));
         server.spawn(async move {
-            let serve = Server::builder().tcp_nodelay(true).add_service(service);
-            serve.serve_with_incoming(TcpListenerStream::new(listener)).await.expect("a server");
+            let serve = Server::builder().add_service(service);
+            serve.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))).await.expect("a server");
         });
         Ok(Self { address, inner, _server: server })
     }
