@@ -47,6 +47,9 @@ struct Args {
     /// How many runs, or pairs of runs, each figure is the median of; each benchmark has its own default.
     #[arg(long)]
     runs: Option<usize>,
+    /// Of benchmarks that take minutes a case (overhead, split-pairs), only the cases whose name has this in it: `60s`.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// The clip that is encoded. Unless it is given: ../shared/media/bunny.mp4, or else a test pattern.
     #[arg(long)]
     clip: Option<PathBuf>,
@@ -71,7 +74,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     process::raise_open_files()?;
     let length = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
-    let plan = Plan::new(args.smoke, args.runs, args.clip, length);
+    let plan = Plan::new(args.smoke, args.runs, args.only, args.clip, length);
     let output = args.output.unwrap_or_else(plan::output_folder);
     run(&plan, &suite::chosen(args.names, args.smoke), Report::new(&output, args.smoke)?).await
 }

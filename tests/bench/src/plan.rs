@@ -15,13 +15,25 @@ pub(crate) struct Plan {
     /// Length of the longest benchmark.
     pub(crate) soak: Duration,
     runs: Option<usize>,
+    only: Option<String>,
     clip: Option<PathBuf>,
 }
 
 impl Plan {
-    /// A plan; `runs` and `clip` take the place of defaults.
-    pub(crate) fn new(smoke: bool, runs: Option<usize>, clip: Option<PathBuf>, soak: Duration) -> Self {
-        Self { smoke, soak, runs, clip }
+    /// A plan; `runs` and `clip` take the place of defaults, `only` those cases are measured whose name has it in it.
+    pub(crate) fn new(
+        smoke: bool,
+        runs: Option<usize>,
+        only: Option<String>,
+        clip: Option<PathBuf>,
+        soak: Duration,
+    ) -> Self {
+        Self { smoke, soak, runs, only, clip }
+    }
+
+    /// Whether a case of a benchmark is to be measured.
+    pub(crate) fn wants(&self, case: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| case.contains(only.as_str()))
     }
 
     /// The one when it counts, the other when it only has to work.
