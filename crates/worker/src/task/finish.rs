@@ -11,7 +11,7 @@ use url::Url;
 use super::{
     Workshop,
     failure::Failure,
-    output::{list, publish, validate},
+    output::{list, publish, publishing, validate},
     reporter::Reporter,
 };
 use crate::{
@@ -71,7 +71,8 @@ pub(super) async fn finish(
     let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
     let certificate = bench.certify(found, files, command).await?;
     reporter.uploading();
-    let url = publish(finish.storage, finish.destination, finish.preset, output, scratch, permit).await?;
+    let publication = finish.storage.begin(finish.destination, scratch).map_err(publishing)?;
+    let url = publish(&publication, finish.preset, output, permit).await?;
     Ok((url, certificate))
 }
 
