@@ -57,8 +57,8 @@ const SPLIT: Setting = Setting {
 };
 const SPLIT_CHUNK_SECONDS: Setting = Setting {
     name: "SPLIT_CHUNK_SECONDS",
-    default: Some("15"),
-    help: "how long a chunk of a split job is, in seconds of video: 0.1 to 3600; shorter than two is not split",
+    default: Some("24"),
+    help: "how long a chunk of a split job is at most, in seconds of video: 0.1 to 3600; shorter than two is not split",
 };
 const WEBHOOK_SECRET: Setting = Setting {
     name: "WEBHOOK_SECRET",
@@ -121,7 +121,7 @@ pub struct Config {
     pub job_retention: Duration,
     /// `SPLIT` (auto).
     pub split: Split,
-    /// `SPLIT_CHUNK_SECONDS` (15), 0.1 to 3600.
+    /// `SPLIT_CHUNK_SECONDS` (24), 0.1 to 3600.
     pub split_chunk_seconds: f64,
     /// `WEBHOOK_SECRET` and `INPUT_ALLOW_LOOPBACK`.
     pub webhook: webhook::Config,
@@ -260,7 +260,7 @@ mod tests {
         assert!(matches!(config.database, Database::File(path) if path == Path::new("data/flux.db")));
         assert_eq!((config.max_queued_jobs, config.job_max_attempts), (0, 3));
         assert_eq!(config.job_retention, Duration::from_hours(7 * 24));
-        assert_eq!((config.split, config.split_chunk_seconds), (Split::Auto, 15.0));
+        assert_eq!((config.split, config.split_chunk_seconds), (Split::Auto, 24.0));
     }
 
     #[test]

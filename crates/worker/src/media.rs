@@ -10,7 +10,7 @@ use crate::{
     tool::{Ended, Invocation, Tail, Tools, run},
 };
 
-pub(crate) use frames::{Measured, Patience, measure};
+pub(crate) use frames::{Measured, Patience, keys_before, measure};
 
 mod frames;
 mod json;

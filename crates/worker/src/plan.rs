@@ -8,6 +8,8 @@ use crate::media::FrameRate;
 
 pub(crate) use wire::{Invalid, chunk_from, plan_from};
 
+mod align;
+mod shape;
 mod wire;
 
 /// More chunks are not made, however long the source is: they are longer instead.
@@ -185,8 +187,7 @@ impl Grid {
     }
 }
 
-/// Splits frames into chunks of about `chunk_seconds`, as equal as possible. Where the output has segments, every chunk
-/// has whole ones.
+/// Splits frames into chunks of at most about `chunk_seconds`. Where the output has segments, every chunk has whole ones.
 ///
 /// # Errors
 /// Why the job is better not split.
@@ -195,22 +196,24 @@ pub(crate) fn split(grid: Grid, preset: &Preset, chunk_seconds: f64, has_audio: 
     if seconds < 2.0 * chunk_seconds {
         return Err(Whole::Short(chunk_seconds));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is capped")]
-    let wanted = ((seconds / chunk_seconds).ceil() as u64).min(MAX_CHUNKS);
     // Units that are not split further, and where each begins.
     let segment_seconds = segment_seconds(preset.packaging);
     let units = segment_seconds.map_or(grid.frames, |seconds| grid.segments(seconds));
     let begin = |unit: u64| match segment_seconds {
+        _ if unit == units => grid.frames,
         None => unit,
-        Some(seconds) => grid.segment_start(unit, seconds).min(grid.frames),
+        Some(seconds) => grid.segment_start(unit, seconds),
     };
-    let count = wanted.min(units);
-    if count < 2 {
+    let mut chunks = Vec::new();
+    let mut at = 0;
+    for length in shape::lengths(units, chunk_seconds / seconds) {
+        chunks.push(Chunk { first: begin(at), frames: begin(at + length) - begin(at) });
+        at += length;
+    }
+    if chunks.len() < 2 {
         return Err(Whole::Short(chunk_seconds));
     }
-    let edge = |number: u64| if number == count { grid.frames } else { begin(number * units / count) };
-    let chunk = |number| Chunk { first: edge(number), frames: edge(number + 1) - edge(number) };
-    Ok(Plan { grid, chunks: (0..count).map(chunk).collect(), has_audio })
+    Ok(Plan { grid, chunks, has_audio })
 }
 
 /// Length of an output's segments, if it has any.

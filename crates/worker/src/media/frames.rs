@@ -17,16 +17,19 @@ use crate::{
     tool::{Ended, Invocation, Tools, run},
 };
 
+pub(crate) use self::keys::keys_before;
 use self::{lines::Lines, scan::Scan};
 
+mod keys;
 mod lines;
 mod scan;
 
-/// So many packets at the start are decoded: the first frame is behind the first key frame, and the reordering.
-const HEAD_PACKETS: &str = "%+#400";
+/// So many packets at the start are decoded, and more where no frame comes out of the first ones: the first frame is behind
+/// the first key frame, and the reordering.
+const HEADS: [&str; 2] = ["%+#64", "%+#400"];
 
-/// The last frames are looked for here, in seconds before the end.
-const TAIL: f64 = 5.0;
+/// The last frames are looked for in so many seconds more before the end than the last one may be away from it.
+const TAIL: f64 = 0.5;
 
 /// More frames are not between there and the end, nor in the packets at the start.
 const MAX_DECODED: usize = 100_000;
@@ -122,22 +125,14 @@ impl Prober<'_> {
     async fn ends(&self, media: &Media, rate: FrameRate) -> Result<Count, Stop> {
         let length = self.video.duration.or(media.duration).ok_or(Whole::UnknownLength)?;
         let end = self.video.start.or(media.start).unwrap_or(0.0) + length;
-        let (mut first, mut last) = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut times = Vec::new();
-        let mut is_bounded = true;
-        let intervals = format!("{HEAD_PACKETS},{:.6}%", (end - TAIL).max(0.0));
-        self.frames(&intervals, |time| {
-            (first, last) = (first.min(time), last.max(time));
-            is_bounded = times.len() < MAX_DECODED;
-            if is_bounded {
-                times.push(time);
-            }
-        })
-        .await?;
-        if !is_bounded {
-            return Err(Whole::Uneven.into());
-        }
-        if !first.is_finite() || last < end - END_TOLERANCE.max(3.0 / rate.per_second()) {
+        let tolerance = END_TOLERANCE.max(3.0 / rate.per_second());
+        let last = format!("{:.6}%", (end - tolerance - TAIL).max(0.0));
+        let (head, tail) = tokio::join!(self.head(), self.times(&last));
+        let times = [head?, tail?].concat();
+        let (first, last) = times
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(first, last), time| (time.min(first), time.max(last)));
+        if !first.is_finite() || last < end - tolerance {
             return Err(Whole::UnknownLength.into());
         }
         if !times.iter().all(|time| scan::place(*time - first, rate).is_some()) {
@@ -147,13 +142,34 @@ impl Prober<'_> {
         Ok(Count { rate, first, frames })
     }
 
+    /// The times of the first frames.
+    async fn head(&self) -> Result<Vec<f64>, Stop> {
+        for packets in HEADS {
+            let times = self.times(packets).await?;
+            if !times.is_empty() {
+                return Ok(times);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The times of the frames there, in the order in which they come.
+    async fn times(&self, intervals: &str) -> Result<Vec<f64>, Stop> {
+        let mut times = Vec::new();
+        let mut is_bounded = true;
+        self.frames(intervals, |time| {
+            is_bounded = times.len() < MAX_DECODED;
+            if is_bounded {
+                times.push(time);
+            }
+        })
+        .await?;
+        if is_bounded { Ok(times) } else { Err(Whole::Uneven.into()) }
+    }
+
     /// Reads the time of every packet.
     async fn all(&self, media: &Media, rate: FrameRate) -> Result<Count, Stop> {
-        let mut first = f64::INFINITY;
-        self.frames(HEAD_PACKETS, |time| first = first.min(time)).await?;
-        if !first.is_finite() {
-            return Err(Whole::UnknownLength.into());
-        }
+        let first = self.head().await?.into_iter().reduce(f64::min).ok_or(Whole::UnknownLength)?;
         // Of interlaced video, ffprobe may tell the rate of the fields.
         let halved = rate.numerator.is_multiple_of(2).then_some(FrameRate { numerator: rate.numerator / 2, ..rate });
         let mut scans: Vec<_> = [Some(rate), halved].into_iter().flatten().map(|rate| Scan::new(first, rate)).collect();

@@ -22,8 +22,23 @@ fn family() -> (Job, Vec<Job>) {
     let plan = Arc::new(plan::tests::plan(2, true));
     parent.state = parent.state.apply(Report::Planned(Arc::clone(&plan)), NOW).expect("a legal report");
     parent.plan = Some(Arc::clone(&plan));
-    let tasks = task::first(&parent, &plan, NOW);
+    let mut tasks = task::first(&parent, &plan, NOW);
+    tasks.rotate_right(1);
     (parent, tasks)
+}
+
+#[test]
+fn the_audio_is_begun_before_what_takes_no_longer() {
+    let parent = job();
+    for (lengths, place) in [(vec![250, 250], 2), (vec![4000, 250, 250], 1), (vec![250; 16], 0)] {
+        let mut plan = plan::tests::plan(lengths.len() as u64, true);
+        plan.grid.frames = lengths.iter().sum();
+        for (chunk, frames) in plan.chunks.iter_mut().zip(&lengths) {
+            chunk.frames = *frames;
+        }
+        let is_audio = |task: &Job| task.spec.task.as_ref().is_some_and(|task| task.kind == TaskKind::Audio);
+        assert_eq!(task::first(&parent, &plan, NOW).iter().position(is_audio), Some(place), "{lengths:?}");
+    }
 }
 
 /// The same, with every part there and the finish in this state.

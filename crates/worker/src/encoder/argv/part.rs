@@ -20,7 +20,7 @@ pub(crate) const AUDIO_FILE: &str = "a.mp4";
 
 /// How long before its first frame a chunk is decoded, in seconds, where a search ends at a key frame: longer than any
 /// reordering, and than what a stream without key frames usually takes to be whole again.
-const LEAD: f64 = 3.0;
+pub(crate) const LEAD: f64 = 3.0;
 
 /// The same where a search ends anywhere. Key frames there are less than ten seconds apart, or the job is not split.
 const BLIND_LEAD: f64 = 12.0;

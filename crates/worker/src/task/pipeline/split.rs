@@ -35,8 +35,27 @@ impl Job<'_> {
             Ok(plan) => plan,
             Err(whole) => return Ok(Err(whole)),
         };
+        let plan = self.align(subject, plan).await;
         let marked = parts::mark(&self.order.storage, &self.order.job_id, self.permit).await.map_err(storing)?;
         Ok(marked.map(|()| plan).map_err(Whole::Storage))
+    }
+
+    /// Lets chunks begin where little is decoded in vain. Segments begin where they must.
+    async fn align(&self, subject: &Subject<'_>, plan: Plan) -> Plan {
+        let Order { preset, .. } = self.order;
+        if plan::segment_seconds(preset.packaging).is_some() {
+            return plan;
+        }
+        let (media, tools) = (subject.media, &self.workshop.tools);
+        let origin = media.origin(preset.audio.is_some());
+        let (edges, cancel) = (plan.edges(origin), self.permit.token());
+        let keys = media::keys_before(tools, &subject.source.input, media, &edges, self.patience(), cancel).await;
+        plan.align(&keys, origin, encoder::LEAD)
+    }
+
+    fn patience(&self) -> Patience {
+        let Workshop { limits, inputs, .. } = self.workshop;
+        Patience { silence: inputs.patience * PROBE_SILENCES, total: limits.total }
     }
 
     async fn grid(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Grid, Whole>, Failure> {
@@ -45,11 +64,10 @@ impl Job<'_> {
         if video.duration.or(media.duration).is_some_and(|length| length < SURELY_SHORT * chunk_seconds) {
             return Ok(Err(Whole::Short(chunk_seconds)));
         }
-        let Workshop { tools, limits, inputs, .. } = self.workshop;
-        let patience = Patience { silence: inputs.patience * PROBE_SILENCES, total: limits.total };
         let origin = media.origin(self.order.preset.audio.is_some());
         let cancel = self.permit.token();
-        match media::measure(tools, &subject.source.input, media, origin, patience, cancel).await {
+        match media::measure(&self.workshop.tools, &subject.source.input, media, origin, self.patience(), cancel).await
+        {
             Measured::Even(grid) => Ok(match encoder::steady_rate(self.order.preset, media) {
                 // The whole run would make other frames than the source has.
                 Some(steady) if !is_same(steady, grid.rate()) => Err(Whole::Uneven),
