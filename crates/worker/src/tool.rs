@@ -231,9 +231,12 @@ mod tests {
         Invocation::new(Path::new("/bin/sh"), vec!["-c".into(), script.into()])
     }
 
-    fn is_alive(pid: i32) -> bool {
-        // A zombie counts as dead: it does nothing any more.
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    /// What was killed dies when the kernel comes round to it. A zombie counts as dead: it does nothing any more.
+    async fn until_dead(pid: i32) {
+        let is_alive = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        while is_alive() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
@@ -268,7 +271,7 @@ mod tests {
         assert!(matches!(ended, Ended::Stopped(())));
         assert!(started.elapsed() < TERM_GRACE + DRAIN + Duration::from_secs(5));
         let child = String::from_utf8(out).expect("text").trim().parse().expect("a pid");
-        assert!(!is_alive(child));
+        until_dead(child).await;
     }
 
     #[tokio::test]
@@ -284,9 +287,7 @@ mod tests {
             bytes = hear => bytes.expect("it prints"),
         };
         let pid = String::from_utf8(pid).expect("text").trim().parse().expect("a pid");
-        while is_alive(pid) {
-            tokio::task::yield_now().await;
-        }
+        until_dead(pid).await;
     }
 
     #[tokio::test]
