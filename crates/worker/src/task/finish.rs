@@ -11,7 +11,7 @@ use url::Url;
 use super::{
     Workshop,
     failure::Failure,
-    output::{list, publish, publishing, validate},
+    output::{list, publish, validate},
     reporter::Reporter,
 };
 use crate::{
@@ -71,8 +71,7 @@ pub(super) async fn finish(
     let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
     let certificate = bench.certify(found, files, command).await?;
     reporter.uploading();
-    let publication = finish.storage.begin(finish.destination, scratch).map_err(publishing)?;
-    let url = publish(&publication, finish.preset, output, permit).await?;
+    let url = publish(finish.storage, finish.destination, finish.preset, output, scratch, permit).await?;
     Ok((url, certificate))
 }
 

@@ -14,7 +14,7 @@ use crate::{
     certificate::{self, Facts},
     failure::Blame,
     permit::Permit,
-    uploader::{self, Artifact, Publication, files_below},
+    uploader::{self, Artifact, Destination, Storage},
     validator::{self, Subject},
 };
 
@@ -51,7 +51,7 @@ pub(super) async fn certify(
         None => None,
         Some(_) => Some(list(output).await?),
     };
-    let files = certificate::files(output, names, permit).await.map_err(publishing)?;
+    let files = certificate::files(output, names, permit).await.map_err(storing)?;
     let ffmpeg_version = ffmpeg.of(tools).await;
     let level = validator.level;
     let (chunks, frames, samples) = (None, None, None);
@@ -65,7 +65,7 @@ fn judging(error: validator::Error) -> Failure {
     }
 }
 
-pub(super) fn publishing(error: uploader::Error) -> Failure {
+fn storing(error: uploader::Error) -> Failure {
     match error {
         uploader::Error::Cancelled => Failure::Stopped,
         error => Failure::upload(&error, error.blame()),
@@ -74,9 +74,11 @@ pub(super) fn publishing(error: uploader::Error) -> Failure {
 
 /// Publishes an output, and answers where it is.
 pub(super) async fn publish(
-    publication: &Publication<'_>,
+    storage: &Storage,
+    destination: &Destination,
     preset: &Preset,
     output: PathBuf,
+    scratch: &Path,
     permit: &Permit,
 ) -> Result<Url, Failure> {
     let artifact = match preset.entry_file() {
@@ -86,14 +88,30 @@ pub(super) async fn publish(
             Artifact::directory(output, files, Path::new(entry))
         }
     };
-    publication.publish(&artifact, permit).await.map_err(publishing)
+    storage.publish(&artifact, destination, scratch, permit).await.map_err(storing)
 }
 
 /// The files below `root`, relative to it.
 pub(super) async fn list(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let root = root.to_owned();
-    let listed = tokio::task::spawn_blocking(move || files_below(&root)).await.map_err(io::Error::other).flatten();
+    let listed = tokio::task::spawn_blocking(move || walk(&root)).await.map_err(io::Error::other).flatten();
     listed.map_err(|error| Failure::upload(&error, Blame::Infrastructure))
+}
+
+fn walk(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else if let Ok(relative) = entry.path().strip_prefix(root) {
+                files.push(relative.to_owned());
+            }
+        }
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! What is published, and in which order.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// A finished output on the worker's disk.
 #[derive(Debug, Clone)]
@@ -61,26 +58,6 @@ pub(crate) fn publish_order(mut files: Vec<PathBuf>, entry: &Path) -> Vec<Vec<Pa
     }
     groups.retain(|group| !group.is_empty());
     groups
-}
-
-/// The files below `root`, relative to it.
-///
-/// # Errors
-/// When a folder cannot be read.
-pub(crate) fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else if let Ok(relative) = entry.path().strip_prefix(root) {
-                files.push(relative.to_owned());
-            }
-        }
-    }
-    Ok(files)
 }
 
 fn is_playlist(file: &Path) -> bool {

@@ -35,7 +35,7 @@ impl Publication<'_> {
 
     /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt. Once
     /// that one may have begun nothing is deleted any more: its objects can have the same bytes and `ETag`s as these.
-    pub(in crate::uploader) async fn undo(&self, permit: &Permit) {
+    pub(super) async fn undo(&self, permit: &Permit) {
         let mut put = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
         put.reverse();
         let deletes: Vec<_> = put.iter().map(|put| self.take_back(put, permit)).collect();
