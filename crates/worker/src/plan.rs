@@ -1,6 +1,7 @@
 //! How a job is split: evenly spaced frames, numbered, in ranges. Pure, but for the reading of the frames.
 //!
-//! A plan depends on the source's frames, the preset and the settings, and on nothing else: any worker makes the same.
+//! A plan depends on the source's frames, the preset and the settings, not on the fleet. It is written down before any part
+//! is made: where key frames could not be looked for in time, other edges are as good.
 
 use preset::{Packaging, Preset};
 

@@ -234,9 +234,12 @@ mod tests {
     /// What was killed dies when the kernel comes round to it. A zombie counts as dead: it does nothing any more.
     async fn until_dead(pid: i32) {
         let is_alive = || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
-        while is_alive() {
-            tokio::task::yield_now().await;
-        }
+        let dies = async {
+            while is_alive() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), dies).await.expect("it dies");
     }
 
     #[tokio::test]

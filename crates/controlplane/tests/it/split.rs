@@ -64,7 +64,7 @@ async fn queued(workers: &[&Stub]) -> Plane {
 async fn split(plane: &Plane, worker: &mut Stub, chunks: u64, has_audio: bool) -> String {
     let id = plane.accepted().await;
     let job = worker.job().await;
-    assert_eq!((job.request.job_id.as_str(), job.chunk_seconds), (id.as_str(), Some(15.0)));
+    assert_eq!((job.request.job_id.as_str(), job.chunk_seconds), (id.as_str(), Some(24.0)));
     job.plan(plan(chunks, has_audio));
     id
 }

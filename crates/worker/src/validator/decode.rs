@@ -37,7 +37,7 @@ pub(super) struct Input {
     streams: Streams,
 }
 
-/// A second from the start, from about the middle and to the end of a single file. `length` is what it is thought to last.
+/// A second from the start, the middle and the end of a single file. `length` is what it is thought to last.
 pub(super) fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
     let sample = |seek: &[&str], limit: &[&str]| {
         let options = seek.iter().chain(limit).map(OsString::from);
@@ -49,11 +49,7 @@ pub(super) fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
     let end = || sample(&["-sseof", &end], &[]);
     match length {
         Some(length) if length <= WHOLE_BELOW_SECONDS => vec![sample(&[], &[])],
-        Some(length) => {
-            // From the key frame before it: to decode from there to the very middle would take longer than the sample.
-            let middle = ["-noaccurate_seek", "-ss", &format!("{:.3}", length / 2.0)];
-            vec![sample(&[], limit), sample(&middle, limit), end()]
-        }
+        Some(length) => vec![sample(&[], limit), sample(&["-ss", &format!("{:.3}", length / 2.0)], limit), end()],
         None => vec![sample(&[], limit), end()],
     }
 }
@@ -152,8 +148,8 @@ mod tests {
     #[case::short(Some(5.28), "file:a.mp4 -map 0:v? -map 0:a? -fps")]
     #[case::long(
         Some(60.0),
-        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -noaccurate_seek -ss 30.000 -t 1 \
-        -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -sseof -1 -protocol_whitelist file,concat -i file:a.mp4 -map 0:v?"
+        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -ss 30.000 -t 1 -protocol_whitelist \
+        file,concat -i file:a.mp4 -skip_loop_filter:v all -sseof -1 -protocol_whitelist file,concat -i file:a.mp4 -map 0:v?"
     )]
     #[case::unknown(
         None,
