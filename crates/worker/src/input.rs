@@ -9,7 +9,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use url::Url;
@@ -129,11 +129,22 @@ fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
+/// Which file an input is: another one may be put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// Its last change.
+    pub(crate) modified: SystemTime,
+}
+
 /// An input that ffmpeg can be given. Lives as long as the task: the guard stops with it.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// What ffmpeg and ffprobe get.
     pub(crate) input: media::Input,
+    /// Which file it is, of a file.
+    pub(crate) version: Option<Version>,
     guard: Option<Guard>,
     /// What ffmpeg is told to read, which may hold credentials.
     operand: String,
@@ -181,7 +192,8 @@ impl Source {
         }
         args.extend(["-i".into(), url.as_str().into()]);
         let input = media::Input { args, proxy: Some(guard.address()) };
-        Ok(Self { input, guard: Some(guard), operand: url.to_string(), shown: without_secrets(url) })
+        let (operand, shown) = (url.to_string(), without_secrets(url));
+        Ok(Self { input, version: None, guard: Some(guard), operand, shown })
     }
 
     async fn file(path: &Path, policy: &Policy) -> Result<Self, Error> {
@@ -190,9 +202,11 @@ impl Source {
         // Resolved, so that neither `..` nor a link leads out.
         let root = tokio::fs::canonicalize(root).await.map_err(|_| missing())?;
         let resolved = tokio::fs::canonicalize(path).await.map_err(|_| missing())?;
-        if !resolved.starts_with(&root) || !tokio::fs::metadata(&resolved).await.is_ok_and(|file| file.is_file()) {
+        if !resolved.starts_with(&root) {
             return Err(missing());
         }
+        let file = tokio::fs::metadata(&resolved).await.ok().filter(std::fs::Metadata::is_file).ok_or_else(missing)?;
+        let version = file.modified().ok().map(|modified| Version { bytes: file.len(), modified });
         let mut operand = OsString::from("file:");
         operand.push(&resolved);
         // No playlists: they could name files outside the folder.
@@ -200,7 +214,7 @@ impl Source {
         args.extend(["-i".into(), operand]);
         let shown = path.display().to_string();
         let operand = format!("file:{}", resolved.display());
-        Ok(Self { input: media::Input { args, proxy: None }, guard: None, operand, shown })
+        Ok(Self { input: media::Input { args, proxy: None }, version, guard: None, operand, shown })
     }
 
     /// Why reading failed: what the guard saw, or else what the program said.

@@ -14,6 +14,7 @@ pub(crate) use frames::{Measured, Patience, keys_before, measure};
 
 mod frames;
 mod json;
+pub(crate) mod known;
 
 /// ffprobe's answer is a few kilobytes; thousands of streams would be hostile.
 const MAX_ANSWER: usize = 1024 * 1024;

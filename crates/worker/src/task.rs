@@ -19,6 +19,7 @@ use crate::{
     encoder::Limits,
     input::Policy,
     lease::{Lease, Terms},
+    media::known::Known,
     tool::Tools,
     uploader::{Author, S3Client, Storages},
     validator::Validator,
@@ -44,6 +45,8 @@ pub(crate) struct Workshop {
     /// Which ffmpeg that is.
     pub(crate) ffmpeg: Version,
     pub(crate) inputs: Policy,
+    /// What inputs were found to be.
+    pub(crate) known: Known,
     pub(crate) limits: Limits,
     pub(crate) validator: Validator,
     pub(crate) storages: Storages,

@@ -23,7 +23,7 @@ use crate::{
     encoder::{self, Progress},
     failure::Blame,
     input::Source,
-    media::{self, Media, ProbeError, Video},
+    media::{self, Media, ProbeError, Video, known::Key},
     permit::Permit,
     scratch::Scratch,
 };
@@ -100,7 +100,7 @@ impl Job<'_> {
 
     async fn produce(&self, scratch: &Path, reporter: &mut Reporter) -> Result<Done, Failure> {
         let source = self.open().await?;
-        let media = self.probe(&source).await?;
+        let media = self.look_at(&source).await?;
         self.recognize(&media)?;
         let subject = Subject { source: &source, media: &media, scratch };
         match &self.order.work {
@@ -165,6 +165,24 @@ impl Job<'_> {
             source = open => source,
             () = self.permit.token().cancelled() => Err(Failure::Stopped),
         }
+    }
+
+    /// What the source is. The parts of a job are many; what one has found, the others on this worker know. The plan and
+    /// the finish look for themselves: the one begins, and the other sees whatever came in between.
+    async fn look_at(&self, source: &Source) -> Result<Media, Failure> {
+        let (job_id, is_part) = match &self.order.work {
+            Work::Plan { .. } => (&self.order.job_id, false),
+            Work::Chunk { parent, .. } | Work::Audio { parent } => (parent, true),
+            Work::Whole | Work::Finish { .. } | Work::Cleanup { .. } => return self.probe(source).await,
+        };
+        let (known, location) = (&self.workshop.known, self.order.location.clone());
+        let key = Key { job_id: job_id.clone(), location, version: source.version };
+        if let Some(media) = known.get(&key).filter(|_| is_part) {
+            return Ok(media);
+        }
+        let media = self.probe(source).await?;
+        known.keep(key, media.clone());
+        Ok(media)
     }
 
     async fn probe(&self, source: &Source) -> Result<Media, Failure> {

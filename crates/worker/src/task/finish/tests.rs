@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     input::Policy,
+    media::known::Known,
     proof::tests::fixture::{DASH, Job, LADDER, LIMITS, MP4, tools},
     uploader::{Content, Local, S3Client, S3Settings, Storages, Timing, tests::Server},
     validator::{Level, Validator},
@@ -35,6 +36,7 @@ pub(in crate::task) fn workshop() -> Workshop {
         tools: tools(),
         ffmpeg: certificate::Version::default(),
         inputs,
+        known: Known::default(),
         limits: LIMITS,
         validator: Validator { tools: tools(), level: Level::Standard, timeout: LIMITS.total },
         storages: Storages::new(None, None),
