@@ -16,13 +16,14 @@ use std::{
 };
 
 use crate::{
-    encoder::{self, Limits, run_tool},
+    encoder::{self, Cut, Limits, run_tool},
     failure::Blame,
     permit::Permit,
     tool::Tools,
     validator::uri,
 };
 
+use expected::Range;
 use marks::Marks;
 use time::Time;
 
@@ -44,11 +45,10 @@ pub(crate) const SAMPLES_PER_PACKET: u64 = 1024;
 /// What a list of marks is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The pictures of a part.
-    Video,
     /// The packets of a part's sound.
     Audio,
-    /// All of an output's file. In transport streams, packets of sound have headers of their own.
+    /// All of an output's file, or the pictures of a chunk's. In transport streams, packets of sound have headers of their
+    /// own.
     Output {
         /// Whether it is a transport stream.
         transport_stream: bool,
@@ -138,7 +138,6 @@ pub(crate) fn arguments(file: &Path, kind: Kind, out: &Path) -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-copyts", "-protocol_whitelist", "file", "-i"].map(Into::into).into();
     args.push(uri::file(file));
     let rest: &[&str] = match kind {
-        Kind::Video => &["-map", "0:v:0", "-c", "copy", "-bsf:v", CANONICAL_VIDEO],
         Kind::Audio => &["-map", "0:a:0", "-c", "copy"],
         Kind::Output { transport_stream: false } => {
             &["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", CANONICAL_VIDEO]
@@ -151,6 +150,23 @@ pub(crate) fn arguments(file: &Path, kind: Kind, out: &Path) -> Vec<OsString> {
     args.extend(["-fflags", "+bitexact", "-f", "framehash", "-hash", "md5"].map(Into::into));
     args.push(uri::file(out));
     args
+}
+
+/// What the `tee` muxer is to make beside a chunk's file: the same list that [`arguments`] would read back from it, in a
+/// plain file name.
+pub(crate) fn beside(list: &Path) -> String {
+    format!("[f=framehash:hash=md5:fflags=+bitexact:bsfs/v={CANONICAL_VIDEO}]{}", list.display())
+}
+
+/// Whether the list of a chunk has every frame of its range once, at its time. Blocks.
+///
+/// # Errors
+/// What is not as it should be, or that the list cannot be read.
+pub(crate) fn check_chunk(list: &Path, cut: &Cut) -> Result<(), Error> {
+    let (index, rate) = (cut.index as usize, cut.grid.rate());
+    let marks = open(list, || format!("chunk {index}"))?;
+    let range = Range { first: cut.chunk.first, frames: cut.chunk.frames };
+    expected::check(marks, index, range, Time::new(rate.denominator.into(), rate.numerator.into()))
 }
 
 /// Opens a list.

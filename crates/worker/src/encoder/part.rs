@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, Limits, Order, Progress,
     argv::{self, part},
-    broke_off, supervise,
+    broke_off, run_tool, supervise,
 };
 use crate::{
+    failure::Blame,
     media::{FrameRate, Media},
     plan::{Chunk, Grid},
-    proof::Kind,
+    proof::{self, Kind},
     tool::{Invocation, Tools},
 };
 
-mod marks;
 #[cfg(test)]
 mod tests;
 
@@ -64,8 +65,7 @@ pub(crate) async fn encode_chunk(
     let mut files = Files::new();
     for number in 0..order.preset.renditions.len() {
         let video = order.directory.join(part::video_file(number));
-        marks::write(tools, &video, Kind::Video, limits, cancel).await?;
-        marks::check(&video, cut)?;
+        check(&video.with_extension(part::MARKS), cut).await?;
         add(&mut files, &video);
     }
     Ok(files)
@@ -85,7 +85,8 @@ pub(crate) async fn encode_audio(
     let Some(args) = audio_arguments(order) else { return Ok(None) };
     encode(tools, args, order, limits, report, cancel).await?;
     let audio = order.directory.join(part::AUDIO_FILE);
-    marks::write(tools, &audio, Kind::Audio, limits, cancel).await?;
+    let list = proof::arguments(&audio, Kind::Audio, &audio.with_extension(part::MARKS));
+    run_tool(tools, list, order.directory, limits, cancel).await?;
     let mut files = Files::new();
     add(&mut files, &audio);
     Ok(Some(files))
@@ -109,8 +110,19 @@ pub(crate) fn steady_rate(preset: &Preset, source: &Media) -> Option<FrameRate> 
     argv::steady(preset.packaging, source, source.video.as_ref()?)
 }
 
+/// Whether a chunk's list has every frame of the range once, at its time.
+async fn check(list: &Path, cut: &Cut) -> Result<(), Error> {
+    let (list, cut) = (list.to_owned(), *cut);
+    let checked = tokio::task::spawn_blocking(move || proof::check_chunk(&list, &cut)).await;
+    match checked.map_err(io::Error::other)? {
+        Ok(()) => Ok(()),
+        Err(error) if error.blame() == Blame::Job => Err(Error::Frames(error.to_string())),
+        Err(error) => Err(Error::Io(io::Error::other(error))),
+    }
+}
+
 fn add(files: &mut Files, media: &Path) {
-    for path in [media.to_owned(), media.with_extension(marks::EXTENSION)] {
+    for path in [media.to_owned(), media.with_extension(part::MARKS)] {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         files.push((name, path));
     }

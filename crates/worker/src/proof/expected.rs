@@ -92,16 +92,15 @@ impl<'a, R: BufRead> Pictures<'a, R> {
         let Some(range) = self.chunks.get(self.next).copied() else { return Ok(false) };
         let (index, marks) = (self.next, (self.open)(self.next)?);
         self.next += 1;
-        let stream = marks.stream(0).cloned().unwrap_or_default();
+        let parameters = marks.stream(0).map(|stream| stream.parameters.clone()).unwrap_or_default();
         match &self.parameters {
-            None => self.parameters = Some(stream.parameters),
-            Some(first) if *first != stream.parameters => {
+            None => self.parameters = Some(parameters),
+            Some(first) if *first != parameters => {
                 return Err(Error::split(format!("chunk {index}: its decoder parameters are not those of chunk 0")));
             }
             Some(_) => {}
         }
-        let seen = vec![false; usize::try_from(range.frames).unwrap_or_default()];
-        self.current = Some(Current { marks, index, range, tick: stream.tick, seen, count: 0 });
+        self.current = Some(Current::new(marks, index, range));
         Ok(true)
     }
 }
@@ -123,7 +122,20 @@ impl<R: BufRead> Sequence for Pictures<'_, R> {
     }
 }
 
+/// Whether the list of a chunk has every frame of its range once, at its time.
+pub(super) fn check<R: BufRead>(marks: Marks<R>, index: usize, range: Range, frame: Time) -> Result<(), Error> {
+    let mut current = Current::new(marks, index, range);
+    while current.next(frame, Time::default())?.is_some() {}
+    Ok(())
+}
+
 impl<R: BufRead> Current<R> {
+    fn new(marks: Marks<R>, index: usize, range: Range) -> Self {
+        let tick = marks.stream(0).map_or_else(Time::default, |stream| stream.tick);
+        let seen = vec![false; usize::try_from(range.frames).unwrap_or_default()];
+        Self { marks, index, range, tick, seen, count: 0 }
+    }
+
     /// The next picture; at the end all frames have been there once.
     fn next(&mut self, frame: Time, start: Time) -> Result<Option<Item>, Error> {
         let chunk = self.index;
@@ -172,5 +184,29 @@ impl<R: BufRead> Sequence for Packets<R> {
         let name = Name::Packet { number: self.count, at: mark.time };
         self.count += 1;
         Ok(Some(Item { name, time: mark.time, print: mark.print }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::whole("0 16 8", None)]
+    #[case::short("0 8", Some("split: chunk 3 has 2 frames instead of 3"))]
+    #[case::long("0 8 16 24", Some("split: chunk 3: there is a frame at 0.12 s, where none belongs"))]
+    #[case::twice("0 8 8", Some("split: chunk 3: frame 1 is there twice"))]
+    #[case::late("0 8 17", Some("split: chunk 3: there is a frame at 0.085 s, where none belongs"))]
+    #[case::early("-8 8 16", Some("split: chunk 3: there is a frame at -0.04 s, where none belongs"))]
+    #[case::nothing("", Some("split: chunk 3 has 0 frames instead of 3"))]
+    fn every_frame_of_a_chunk_is_there_once(#[case] times: &str, #[case] error: Option<&str>) {
+        let line = |time| format!("0, -16, {time}, 8, 1, a\n");
+        let lines: String = times.split_whitespace().map(line).collect();
+        let list = format!("#format: frame checksums\n#tb 0: 1/200\n#stream#, dts\n{lines}");
+        let marks = Marks::open(list.as_bytes()).expect("is a list");
+        let checked = check(marks, 3, Range { first: 50, frames: 3 }, Time::new(1, 25));
+        assert_eq!(checked.err().map(|error| error.to_string()).as_deref(), error);
     }
 }

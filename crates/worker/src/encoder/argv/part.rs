@@ -4,7 +4,7 @@
 //! cut by time, at edges half a frame from every frame, and decoded from well before; the cut frames are then counted
 //! from zero. ffmpeg has one thread for each step, so that the bytes do not depend on the machine.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::Path};
 
 use preset::Preset;
 
@@ -13,6 +13,7 @@ use crate::{
     encoder::Cut,
     media::{Container, Media},
     plan::{TICKS_PER_FRAME, segment_seconds},
+    proof,
 };
 
 /// Name of the audio part's file.
@@ -27,6 +28,9 @@ const BLIND_LEAD: f64 = 12.0;
 
 /// Divides into the periods of every usual sample rate; an edit list counts in it where the audio begins.
 const FINE_MOVIE_CLOCK: &str = "705600000";
+
+/// Extension of the list of a part's frames, beside its file.
+pub(crate) const MARKS: &str = "marks";
 
 /// Name of a rendition's file in a chunk.
 pub(crate) fn video_file(rendition: usize) -> String {
@@ -53,8 +57,8 @@ pub(crate) fn chunk(order: &Order<'_>, cut: &Cut) -> Vec<OsString> {
             args.add(["-force_key_frames:v", &expression]);
         }
         keep_times(&mut args);
-        args.add(["-enc_time_base:v", &clock(order.preset, cut)]);
-        args.add(["-video_track_timescale", &timescale(cut).to_string(), "-f", "mp4", &video_file(number)]);
+        args.add(["-enc_time_base:v", &clock(order.preset, cut), "-flags:v", "+global_header"]);
+        args.add(["-f", "tee", &outputs(number, cut)]);
     }
     args.0
 }
@@ -73,15 +77,18 @@ pub(crate) fn audio(order: &Order<'_>) -> Option<Vec<OsString>> {
     Some(args.0)
 }
 
-/// Ticks a second of a chunk's files.
-pub(crate) fn timescale(cut: &Cut) -> u32 {
-    // Grid::new bounds the numerator.
-    cut.grid.rate().numerator * TICKS_PER_FRAME
+/// A rendition's file, and the list of what was put into it. The encoder hands its packets to both: to read the file back
+/// would take a process more.
+fn outputs(rendition: usize, cut: &Cut) -> String {
+    let file = video_file(rendition);
+    let list = Path::new(&file).with_extension(MARKS);
+    format!("[f=mp4:video_track_timescale={}]{file}|{}", timescale(cut), proof::beside(&list))
 }
 
-/// Ticks of [`timescale`] between two frames.
-pub(crate) fn frame_ticks(cut: &Cut) -> u64 {
-    u64::from(cut.grid.rate().denominator) * u64::from(TICKS_PER_FRAME)
+/// Ticks a second of a chunk's files.
+fn timescale(cut: &Cut) -> u32 {
+    // Grid::new bounds the numerator.
+    cut.grid.rate().numerator * TICKS_PER_FRAME
 }
 
 /// Times on the source's clock, in microseconds. Without an edge there is nothing to cut off.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     media::{self, Input, Measured, Patience},
+    permit::Permit,
     plan::{self, Whole},
 };
 
@@ -132,6 +133,37 @@ async fn chunks_have_exactly_the_frames_of_the_whole(#[case] source: &str, #[cas
     assert!(hashes.iter().eq(whole.iter().map(|(_, hash)| hash)), "{source}: frames differ");
 }
 
+/// Length and hash of each frame in a list.
+fn prints(list: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(list).expect("there is a list");
+    let print = |line: &str| line.split(',').skip(4).take(2).collect();
+    text.lines().filter(|line| !line.starts_with('#')).map(print).collect()
+}
+
+#[rstest]
+#[case::even(&MP4, "25")]
+#[case::ntsc(&MP4, "30000/1001")]
+#[case::segments(&HLS, "24000/1001")]
+#[tokio::test]
+async fn the_list_made_beside_a_chunk_is_the_one_that_its_file_gives(#[case] preset: &Preset, #[case] rate: &str) {
+    let bench = Bench::new("a.mp4", &[&format!("-vf fps={rate} -c:v libx264 -preset veryfast a.mp4")]);
+    let media = bench.probe().await;
+    let grid = bench.grid(&media).await.expect("evenly spaced");
+    let cut = Cut { index: 1, grid, chunk: plan::split(grid, preset, 3.9, true).expect("long enough").chunks[1] };
+    let files = bench.chunk(preset, &media, &cut, "chunk").await.expect("encoded");
+    let (file, beside) = (&files[0].1, &files[1].1);
+    let read = bench.folder.path().join("read.marks");
+    let permit = Permit::unleased();
+    proof::marks(&bench.tools, file, Kind::Output { transport_stream: false }, &read, &LIMITS, &permit)
+        .await
+        .expect("read back");
+    for list in [beside, &read] {
+        proof::check_chunk(list, &cut).expect("has every frame");
+    }
+    assert_eq!(prints(beside).len() as u64, cut.chunk.frames);
+    assert_eq!(prints(beside), prints(&read));
+}
+
 /// Times as a whole run has them.
 #[rstest]
 #[case::plain("a.mp4", &["-c:v libx264 -preset veryfast a.mp4"])]
@@ -188,7 +220,7 @@ async fn key_frames_lie_where_segments_begin() {
     let keys: Vec<u64> = text.lines().filter_map(|line| line.trim_matches(',').parse().ok()).collect();
     let starts = (0..20).map(|segment| grid.segment_start(segment, 2));
     let inside = starts.filter(|start| (chunk.first..chunk.first + chunk.frames).contains(start));
-    let ticks = part::frame_ticks(&Cut { index: 1, grid, chunk });
+    let ticks = u64::from(plan::TICKS_PER_FRAME * grid.rate().denominator);
     let expected: Vec<_> = inside.map(|start| (start - chunk.first) * ticks).collect();
     assert!(expected.len() > 1 && expected[0] == 0);
     assert!(expected.iter().all(|key| keys.contains(key)), "{expected:?} in {keys:?}");
@@ -222,7 +254,7 @@ async fn a_chunk_with_another_number_of_frames_is_an_error() {
     let cut = Cut { index: 1, grid, chunk: Chunk { first: 400, frames: 120 } };
     let error = bench.chunk(&MP4, &media, &cut, "chunk").await.expect_err("frames are missing");
     assert_eq!(error.to_string(), "split: chunk 1 has 100 frames instead of 120");
-    assert_eq!(error.blame(), crate::failure::Blame::Job);
+    assert_eq!(error.blame(), Blame::Job);
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ impl Job {
             std::fs::create_dir(self.at(&format!("parts/chunk-{number:05}"))).expect("creates");
             for rendition in 0..self.preset.renditions.len() {
                 self.chunk(number, rendition);
-                self.marks(&self.video(number, rendition), Kind::Video).await;
+                self.marks(&self.video(number, rendition), Kind::Output { transport_stream: false }).await;
             }
         }
         std::fs::create_dir(self.at("parts/audio")).expect("creates");
