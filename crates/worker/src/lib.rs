@@ -26,4 +26,5 @@ mod shutdown;
 mod task;
 mod uploader;
 
+pub use plan::chunk_lengths;
 pub use server::Worker;

@@ -7,6 +7,7 @@ use preset::{Packaging, Preset};
 
 use crate::media::FrameRate;
 
+pub use shape::chunk_lengths;
 pub(crate) use wire::{Invalid, chunk_from, plan_from};
 
 mod align;
@@ -207,7 +208,7 @@ pub(crate) fn split(grid: Grid, preset: &Preset, chunk_seconds: f64, has_audio: 
     };
     let mut chunks = Vec::new();
     let mut at = 0;
-    for length in shape::lengths(units, chunk_seconds / seconds) {
+    for length in chunk_lengths(units, chunk_seconds / seconds) {
         chunks.push(Chunk { first: begin(at), frames: begin(at + length) - begin(at) });
         at += length;
     }

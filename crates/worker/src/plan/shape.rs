@@ -18,8 +18,10 @@ const SHORTEST: f64 = 0.25;
 /// the rest is cut.
 const PER_LONGEST: f64 = 1.5;
 
-/// Lengths of chunks, of which a longest is `part` of all units. None is empty.
-pub(super) fn lengths(units: u64, part: f64) -> Vec<u64> {
+/// Lengths of the chunks of a source of so many `units` (frames, or segments of the output), in order. A longest one is
+/// `part` of all. None is empty; together they are the source.
+#[must_use]
+pub fn chunk_lengths(units: u64, part: f64) -> Vec<u64> {
     #[expect(clippy::cast_precision_loss, reason = "far below the 53 bits of a float")]
     let (all, least_part) = (units as f64, PER_LONGEST / MAX_CHUNKS as f64);
     let longest = (all * part.max(least_part)).round().max(1.0);
@@ -46,13 +48,13 @@ mod tests {
 
     #[test]
     fn the_last_chunks_are_shorter() {
-        assert_eq!(lengths(1500, 0.4), [600, 360, 216, 150, 174]);
-        assert_eq!(lengths(10, 0.4), [4, 2, 2, 1, 1]);
+        assert_eq!(chunk_lengths(1500, 0.4), [600, 360, 216, 150, 174]);
+        assert_eq!(chunk_lengths(10, 0.4), [4, 2, 2, 1, 1]);
     }
 
     #[test]
     fn most_chunks_of_a_long_source_are_as_long_as_they_may() {
-        let lengths = lengths(180_000, 600.0 / 180_000.0);
+        let lengths = chunk_lengths(180_000, 600.0 / 180_000.0);
         assert_eq!(lengths.iter().filter(|length| **length == 600).count(), 241);
         assert!(lengths.len() < 400, "{}", lengths.len());
     }
@@ -60,7 +62,7 @@ mod tests {
     proptest! {
         #[test]
         fn all_units_are_in_chunks_that_are_not_too_many(units in 1..=1_u64 << 25, part in 1e-9..0.5_f64) {
-            let lengths = lengths(units, part);
+            let lengths = chunk_lengths(units, part);
             prop_assert_eq!(lengths.iter().sum::<u64>(), units);
             prop_assert!(lengths.iter().all(|length| *length > 0));
             prop_assert!(lengths.len() as u64 <= MAX_CHUNKS, "{}", lengths.len());

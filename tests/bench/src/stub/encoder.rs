@@ -61,15 +61,15 @@ impl Encoder {
         chunk.map_or(self.source, |chunk| real(chunk.frames) / f64::from(RATE))
     }
 
-    /// Chunks of this length, the last one shorter.
+    /// Cut as a worker cuts it.
     fn plan(&self, length: f64) -> Plan {
         let frames = whole(self.source * f64::from(RATE));
-        let each = whole(length * f64::from(RATE)).max(1);
-        let chunk = |number| {
-            let first_frame = number * each;
-            Chunk { first_frame, frames: each.min(frames - first_frame) }
+        let chunk = |first_frame: &mut u64, frames| {
+            let chunk = Chunk { first_frame: *first_frame, frames };
+            *first_frame += frames;
+            Some(chunk)
         };
-        let chunks = (0..frames.div_ceil(each)).map(chunk).collect();
+        let chunks = worker::chunk_lengths(frames, length / self.source).into_iter().scan(0, chunk).collect();
         let grid = FrameGrid { rate_numerator: RATE, rate_denominator: 1, start_us: 0, frames, source_bytes: 0 };
         Plan { grid: Some(grid), chunks, has_audio: true }
     }
@@ -112,6 +112,6 @@ mod tests {
         let encoder = Encoder { source: 50.0, video: 10.0, audio: 100.0 };
         let plan = encoder.plan(15.0);
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| (chunk.first_frame, chunk.frames)).collect();
-        assert_eq!(chunks, [(0, 375), (375, 375), (750, 375), (1125, 125)]);
+        assert_eq!(chunks, [(0, 375), (375, 350), (725, 210), (935, 126), (1061, 94), (1155, 95)]);
     }
 }
