@@ -139,8 +139,11 @@ async fn supervise(
     let watchdog = Watchdog { limits, activity: &activity, directory };
     let (ended, tail) = run(ffmpeg, on_output, watchdog.give_up(cancel)).await?;
     match ended {
-        // What does not fit any more when a file is closed, ffmpeg mentions and calls a success.
-        Ended::Exited(status) if status.success() && !says_disk_full(&tail) => Ok(tail),
+        // What cannot be written any more when a file is closed, ffmpeg mentions and calls a success.
+        Ended::Exited(status) if status.success() && !says_disk_full(&tail) => match unclosed(&tail) {
+            None => Ok(tail),
+            Some(why) => Err(io::Error::other(why).into()),
+        },
         Ended::Exited(status) => Err(failure(status, &tail)),
         Ended::Stopped(reason) => Err(reason),
     }
@@ -189,6 +192,11 @@ fn failure(status: ExitStatus, tail: &Tail) -> Error {
 
 fn says_disk_full(tail: &Tail) -> bool {
     tail.lines().any(|line| line.ends_with("No space left on device"))
+}
+
+/// Why a file has no end.
+fn unclosed(tail: &Tail) -> Option<String> {
+    tail.lines().find(|line| line.contains("Error writing trailer")).map(ToOwned::to_owned)
 }
 
 /// Where a server stops in the middle, ffmpeg finishes what it has and calls that a success.
@@ -313,6 +321,13 @@ mod tests {
     #[tokio::test]
     async fn a_silent_failure_still_has_a_cause() {
         assert_eq!(error("exit 69").await.to_string(), "ffmpeg ended with exit status: 69");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_an_end_is_the_machines_fault() {
+        let said = "Error writing trailer of output.mp4: Input/output error";
+        let failed = error(&format!("echo '{said}' >&2; exit 0")).await;
+        assert_eq!((failed.to_string().as_str(), failed.blame()), (said, Blame::Infrastructure));
     }
 
     #[rstest]
