@@ -2,6 +2,7 @@
 //! file.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
 };
@@ -15,14 +16,16 @@ use crate::{
     parts,
     permit::Permit,
     tool::{self, Ended, Invocation, Tools},
-    uploader::Error,
+    uploader::{Error, inner::Sum},
     validator::Level,
 };
 
 pub(crate) use count::{Counts, count};
+pub(crate) use survey::{Growing, Survey};
 
 mod checks;
 mod count;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -104,20 +107,21 @@ fn source(media: &Media) -> SourceFacts {
     }
 }
 
-/// Length and SHA-256 of every file of an output: the file itself, or `names` in its folder. Nothing, where these are too
-/// many.
+/// Length and SHA-256 of every file of an output: the file itself, or `names` in its folder, as far as they are not
+/// `known`. Nothing, where these are too many.
 ///
 /// # Errors
 /// When one cannot be read, or `permit` is over.
 pub(crate) async fn files(
     output: &Path,
     names: Option<Vec<PathBuf>>,
+    known: HashMap<PathBuf, Sum>,
     permit: &Permit,
 ) -> Result<Vec<StoredFile>, Error> {
     let (output, permit) = (output.to_owned(), permit.clone());
     let work = move || {
         let file = |path: &Path, name: String| {
-            let sum = parts::sum(path, &permit)?;
+            let sum = known.get(path).copied().map_or_else(|| parts::sum(path, &permit), Ok)?;
             Ok(StoredFile { path: name, size: sum.size, sha256: sum.sha256.to_vec() })
         };
         match names {

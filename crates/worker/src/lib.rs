@@ -12,6 +12,7 @@ pub mod validator;
 
 mod certificate;
 mod clock;
+mod folder;
 mod grpc;
 mod identity;
 mod lease;

@@ -21,6 +21,7 @@ use crate::permit::Permit;
 pub(crate) use artifact::Artifact;
 pub(crate) use error::Error;
 pub(crate) use local::Local;
+pub(crate) use publication::{Draft, Publication};
 pub(crate) use recover::recover;
 pub(crate) use s3::{S3, S3Client, S3Settings, Timing};
 
@@ -29,6 +30,7 @@ mod error;
 pub(crate) mod inner;
 pub(crate) mod journal;
 mod local;
+mod publication;
 mod recover;
 mod s3;
 
@@ -160,11 +162,26 @@ impl Storage {
         }
     }
 
-    /// Publishes an output and says where it is: the file, or the entry file of a directory.
+    /// Begins to publish an output.
     ///
     /// `journal` is the job's work folder: unfinished multipart uploads are noted there, for the case that this process
-    /// is killed. Once `permit` is over, what runs is ended and taken back; but a publication that has only its last
-    /// step to go may still end well, and once the lease is long over nothing is taken back any more.
+    /// is killed.
+    ///
+    /// # Errors
+    /// When the path cannot be used.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        destination: &'a Destination,
+        journal: &'a Path,
+    ) -> Result<Publication<'a>, Error> {
+        destination.check_path()?;
+        Ok(match self {
+            Self::S3(s3) => Publication::S3(Box::new(s3.begin(destination, journal))),
+            Self::Local(local) => Publication::Local { local, destination },
+        })
+    }
+
+    /// Publishes an output at once. See [`Publication::publish`].
     ///
     /// # Errors
     /// When the output could not be published whole, after what was there of it has been taken back.
@@ -175,11 +192,7 @@ impl Storage {
         journal: &Path,
         permit: &Permit,
     ) -> Result<Url, Error> {
-        destination.check_path()?;
-        match self {
-            Self::S3(s3) => s3.publish(artifact, destination, journal, permit).await,
-            Self::Local(local) => local.publish(artifact, destination, permit).await,
-        }
+        self.begin(destination, journal)?.publish(artifact, permit).await
     }
 
     /// Where an earlier attempt of the same job has published whole, if one has. `entry` is the path of the entry file

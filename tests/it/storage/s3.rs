@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
-use e2e::{Plane, S3Server, Sandbox, Worker, clips, job, s3, sandbox::files};
+use e2e::{Plane, S3Server, Sandbox, Worker, clips, job, s3, sandbox::files, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -136,4 +136,21 @@ async fn a_storage_that_is_not_configured_is_refused_before_the_encode() {
         let error = answer["error"].as_str().expect("an error");
         assert!(error.contains("output.storage") && error.contains(variable), "{error}");
     }
+}
+
+#[tokio::test]
+async fn segments_go_up_while_others_are_encoded_and_are_taken_back_after_a_cancellation() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.s3().await;
+    let (_worker, plane) = stored(&sandbox, &server).await;
+    let input = sandbox.input(&clips::talking("1280x720", 60));
+    let id = plane.accepted(&job(&input, "hls_720p_abr", "s3", "show/1")).await;
+    until("a segment is there", async || !server.keys().await.is_empty()).await;
+    let there = plane.job(&id).await;
+    assert_eq!(there["status"], "JOB_STATUS_PROCESSING", "{there}");
+    assert!(server.keys().await.iter().all(|key| key.contains("/segment_")), "something tells of the segments");
+    plane.cancel(&id).await;
+    assert_eq!(plane.events(&id).await.last().await["status"], "JOB_STATUS_CANCELLED");
+    assert_eq!(server.keys().await, [""; 0]);
+    sandbox.clean().await;
 }

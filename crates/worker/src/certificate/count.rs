@@ -1,10 +1,11 @@
 //! Counts what is in an output without decoding it: by the index of an MP4, by the packets of segments.
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path, time::Duration};
 
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::Survey;
 use crate::{
     proof::{self, SAMPLES_PER_PACKET, Track},
     tool::{self, Ended, Invocation, Tools},
@@ -40,13 +41,54 @@ struct Stream {
 }
 
 impl Stream {
-    fn packets(&self) -> Option<u64> {
-        self.nb_read_packets.as_ref().or(self.nb_frames.as_ref())?.parse().ok()
+    /// ffprobe does not tell that it has read none; what an index does not tell is not known.
+    fn packets(&self, has_index: bool) -> Option<u64> {
+        match (has_index, &self.nb_read_packets) {
+            (true, _) => self.nb_frames.as_ref()?.parse().ok(),
+            (false, None) => Some(0),
+            (false, Some(packets)) => packets.parse().ok(),
+        }
     }
 }
 
-/// Counts. Playlists are made in `folder`. What ffprobe cannot read is not counted: whether that matters, the validator
-/// has said.
+/// Packets of the streams in some files; `None` where there is no such stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    video: Option<u64>,
+    audio: Option<u64>,
+    sample_rate: Option<u32>,
+}
+
+impl Tally {
+    /// `None` where a stream's packets are not told, or nothing is.
+    fn of(answer: &Answer, has_index: bool) -> Option<Self> {
+        let mut tally = Self::default();
+        for stream in &answer.streams {
+            match stream.codec_type.as_deref() {
+                Some("video") => tally.video = Some(stream.packets(has_index)?),
+                Some("audio") => {
+                    tally.audio = Some(stream.packets(has_index)?);
+                    tally.sample_rate = stream.sample_rate.as_ref().and_then(|rate| rate.parse().ok());
+                }
+                Some(_) | None => {}
+            }
+        }
+        (!answer.streams.is_empty()).then_some(tally)
+    }
+
+    /// Of more files of the same streams. What is not in all of them is not known.
+    fn plus(self, more: Self) -> Self {
+        let plus = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Self {
+            video: plus(self.video, more.video),
+            audio: plus(self.audio, more.audio),
+            sample_rate: self.sample_rate.or(more.sample_rate),
+        }
+    }
+}
+
+/// Counts what was not counted before. Playlists are made in `folder`. What ffprobe cannot read is not counted: whether
+/// that matters, the validator has said.
 ///
 /// # Errors
 /// When ffprobe cannot do its work.
@@ -54,37 +96,58 @@ pub(crate) async fn count(
     tools: &Tools,
     renditions: usize,
     tracks: &[Track],
+    survey: &Survey,
     folder: &Path,
-    limit: std::time::Duration,
+    limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Counts, validator::Error> {
     let mut counts = Counts { frames: vec![None; renditions], ..Counts::default() };
     for (number, track) in tracks.iter().enumerate() {
-        let unreadable = |source| validator::Error::Read { path: format!("track {number}"), source };
-        let file = proof::readable(track, number, folder).await.map_err(unreadable)?;
-        // An index counts at once; segments have none.
-        let has_index = track.init.is_none() && track.pieces.first() == Some(&file);
-        for stream in ask(tools, &file, !has_index, limit, cancel).await?.streams {
-            match (stream.codec_type.as_deref(), track.rendition) {
-                (Some("video"), Some(rendition)) => counts.frames[rendition] = stream.packets(),
-                (Some("audio"), _) if track.audio => {
-                    counts.samples = stream.packets().map(|packets| packets.saturating_mul(SAMPLES_PER_PACKET));
-                    counts.sample_rate = stream.sample_rate.and_then(|rate| rate.parse().ok());
-                }
-                (Some(_) | None, _) => {}
-            }
+        let (counted, left) = survey.part(track);
+        let mut tallies: Vec<_> = counted.into_iter().map(Some).collect();
+        if !left.pieces.is_empty() {
+            tallies.push(tally(tools, &left, number, folder, limit, cancel).await?);
+        }
+        let tallies: Option<Vec<_>> = tallies.into_iter().collect();
+        let total = tallies.and_then(|tallies| tallies.into_iter().reduce(Tally::plus)).unwrap_or_default();
+        if let Some(rendition) = track.rendition {
+            counts.frames[rendition] = total.video;
+        }
+        if track.audio {
+            counts.samples = total.audio.map(|packets| packets.saturating_mul(SAMPLES_PER_PACKET));
+            counts.sample_rate = total.sample_rate;
         }
     }
     Ok(counts)
+}
+
+/// Counts a track's files; `None` where that cannot be done.
+///
+/// # Errors
+/// When ffprobe cannot do its work.
+pub(super) async fn tally(
+    tools: &Tools,
+    track: &Track,
+    number: usize,
+    folder: &Path,
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Option<Tally>, validator::Error> {
+    let unreadable = |source| validator::Error::Read { path: format!("track {number}"), source };
+    let file = proof::readable(track, number, folder).await.map_err(unreadable)?;
+    // An index counts at once; segments have none.
+    let has_index = file.extension() == Some(OsStr::new("mp4"));
+    let answer = ask(tools, &file, !has_index, limit, cancel).await?;
+    Ok(answer.and_then(|answer| Tally::of(&answer, has_index)))
 }
 
 async fn ask(
     tools: &Tools,
     file: &Path,
     packets: bool,
-    limit: std::time::Duration,
+    limit: Duration,
     cancel: &CancellationToken,
-) -> Result<Answer, validator::Error> {
+) -> Result<Option<Answer>, validator::Error> {
     let entries = "stream=codec_type,nb_frames,nb_read_packets,sample_rate";
     let mut args: Vec<_> = ["-v", "error", "-of", "json", "-show_entries", entries].map(Into::into).into();
     if packets {
@@ -100,7 +163,36 @@ async fn ask(
     let ffprobe = Invocation::new(&tools.ffprobe, args);
     let stop = validator::give_up(limit, cancel);
     match tool::run(&ffprobe, collect, stop).await.map_err(validator::Error::Start)? {
-        (Ended::Exited(_), _) => Ok(serde_json::from_slice(&answer).unwrap_or(Answer { streams: Vec::new() })),
+        (Ended::Exited(status), _) if status.success() => Ok(serde_json::from_slice(&answer).ok()),
+        (Ended::Exited(_), _) => Ok(None),
         (Ended::Stopped(error), _) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::index(true, r#"{"codec_type":"video","nb_frames":"7"}"#, "known Some(7)")]
+    #[case::no_index(true, r#"{"codec_type":"video"}"#, "unknown")]
+    #[case::counted(false, r#"{"codec_type":"video","nb_read_packets":"7"}"#, "known Some(7)")]
+    #[case::none_read(false, r#"{"codec_type":"video"}"#, "known Some(0)")]
+    #[case::other(false, r#"{"codec_type":"data"}"#, "known None")]
+    #[case::nothing(false, "", "unknown")]
+    fn packets_are_known_or_not(#[case] has_index: bool, #[case] stream: &str, #[case] video: &str) {
+        let answer: Answer = serde_json::from_str(&format!("{{\"streams\":[{stream}]}}")).expect("parses");
+        let tally = Tally::of(&answer, has_index);
+        assert_eq!(tally.map_or_else(|| "unknown".to_owned(), |tally| format!("known {:?}", tally.video)), video);
+    }
+
+    #[test]
+    fn what_is_not_in_all_files_is_not_known() {
+        let both = Tally { video: Some(1), audio: Some(2), sample_rate: Some(48_000) };
+        assert_eq!(both.plus(both), Tally { video: Some(2), audio: Some(4), ..both });
+        assert_eq!(both.plus(Tally { audio: None, ..both }).audio, None);
+        assert_eq!(Tally { audio: None, ..both }.plus(both).audio, None);
     }
 }

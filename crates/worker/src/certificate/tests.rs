@@ -23,8 +23,8 @@ async fn a_whole_output_is_counted_without_decoding(#[case] preset: &'static Pre
     let subject = Subject { preset, source: &source, output: &output };
     let tracks = validator.tracks(&subject, &CancellationToken::new()).await.expect("are there");
     let renditions = preset.renditions.len();
-    let counts = count(&tools(), renditions, &tracks, &job.at("proof"), LIMITS.total, &CancellationToken::new()).await;
-    let counts = counts.expect("counts");
+    let (survey, folder, cancel) = (Survey::default(), job.at("proof"), CancellationToken::new());
+    let counts = count(&tools(), renditions, &tracks, &survey, &folder, LIMITS.total, &cancel).await.expect("counts");
     assert_eq!(counts.frames, vec![Some(130); renditions]);
     assert_eq!(counts.sample_rate, Some(48_000));
     // 5.2 s, and what the encoder adds at both ends.

@@ -1,17 +1,21 @@
 //! The last task of a split job: joins the parts, proves the result, publishes it; and the one after it, which removes the
 //! parts.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use preset::Preset;
 use proto::v1::{Certificate, Part, Plan, StoredFile};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
     Workshop,
     failure::Failure,
-    output::{list, publish, validate},
+    output::{list, make, publish, publishing, validate},
     reporter::Reporter,
 };
 use crate::{
@@ -65,13 +69,19 @@ pub(super) async fn finish(
     bench.fetch().await?;
     let (output, command) = bench.join(reporter).await?;
     let subject = validator::Subject { preset: finish.preset, source: finish.source, output: &output };
-    let (validated, found, files) =
-        tokio::join!(validate(workshop, &subject, permit), bench.prove(&subject), bench.hash(&output));
-    // What the validator says of a bad output is clearer.
-    let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
-    let certificate = bench.certify(found, files, command).await?;
+    let publication = finish.storage.begin(finish.destination, scratch).map_err(publishing)?;
+    let work = async {
+        let (validated, found, files) =
+            tokio::join!(validate(workshop, &subject, permit), bench.prove(&subject), bench.hash(&output));
+        // What the validator says of a bad output is clearer.
+        let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
+        bench.certify(found, files, command).await
+    };
+    let joined = CancellationToken::new();
+    joined.cancel();
+    let certificate = make(&publication, finish.preset, (&output, &joined), permit, work).await?;
     reporter.uploading();
-    let url = publish(finish.storage, finish.destination, finish.preset, output, scratch, permit).await?;
+    let url = publish(&publication, finish.preset, output, permit).await?;
     Ok((url, certificate))
 }
 
@@ -163,7 +173,7 @@ impl Bench<'_> {
             None => None,
             Some(_) => Some(list(output).await?),
         };
-        certificate::files(output, names, self.permit).await.map_err(storing)
+        certificate::files(output, names, HashMap::new(), self.permit).await.map_err(storing)
     }
 
     async fn certify(&self, found: Counts, files: Vec<StoredFile>, join: Vec<String>) -> Result<Certificate, Failure> {

@@ -60,7 +60,8 @@ pub(crate) fn publish_order(mut files: Vec<PathBuf>, entry: &Path) -> Vec<Vec<Pa
     groups
 }
 
-fn is_playlist(file: &Path) -> bool {
+/// Whether a file names others.
+pub(super) fn is_playlist(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "m3u8" || extension == "mpd")
 }
 

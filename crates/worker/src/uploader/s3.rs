@@ -7,9 +7,11 @@
 //! attempt's or an earlier one nobody can tell, and it is whole in either case. So is one that another job has
 //! overwritten meanwhile, which its `ETag` tells (see [`undo`]).
 //!
-//! Each request that changes what others see asks for permission at the last moment (see [`gate`]).
+//! Segments go up while others are still being encoded (see [`ahead`]). Each request that changes what others see asks
+//! for permission at the last moment (see [`gate`]).
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     sync::Mutex,
     time::Duration,
@@ -17,11 +19,13 @@ use std::{
 
 use url::Url;
 
+use self::ahead::Ahead;
 pub(crate) use self::client::{S3Client, S3Settings, Timing};
 pub(super) use self::{client::Aborted, fetch::Sink};
 use super::{Artifact, Destination, Error};
 use crate::permit::Permit;
 
+mod ahead;
 mod cause;
 mod client;
 mod earlier;
@@ -53,33 +57,9 @@ impl S3 {
         Self { client, bucket: bucket.into() }
     }
 
-    pub(super) async fn publish(
-        &self,
-        artifact: &Artifact,
-        destination: &Destination,
-        journal: &Path,
-        permit: &Permit,
-    ) -> Result<Url, Error> {
-        let destination = &earlier::signed(destination);
-        let entry = destination.key(artifact.entry());
-        let publication = Publication { s3: self, destination, journal, put: Mutex::default() };
-        let groups = artifact.groups();
-        for (left, group) in (0..groups.len()).rev().zip(groups) {
-            if permit.is_over() {
-                // The entry was not sent, so all of it can be taken back.
-                publication.undo(permit).await;
-                return Err(Error::Cancelled);
-            }
-            if let Err(error) = publication.put_group(group, permit).await {
-                // Nobody may find a whole output here later whose parts were taken back now.
-                if left == 0 && permit.is_leased() {
-                    return publication.settle(&entry, error).await;
-                }
-                publication.undo(permit).await;
-                return Err(error);
-            }
-        }
-        Ok(url(&self.bucket, &entry))
+    pub(super) fn begin<'a>(&'a self, destination: &'a Destination, journal: &'a Path) -> Publication<'a> {
+        let destination = earlier::signed(destination);
+        Publication { s3: self, destination, journal, put: Mutex::default(), ahead: Ahead::default() }
     }
 
     /// How long after its lease a task may still take back what it has published.
@@ -89,18 +69,50 @@ impl S3 {
 }
 
 /// One attempt at publishing one output.
-struct Publication<'a> {
+pub(crate) struct Publication<'a> {
     s3: &'a S3,
-    destination: &'a Destination,
+    destination: Cow<'a, Destination>,
     journal: &'a Path,
     /// The objects that are there because of this attempt.
     put: Mutex<Vec<undo::Put>>,
+    /// Those that were put before the output was complete.
+    ahead: Ahead,
 }
 
 impl Publication<'_> {
+    pub(super) async fn publish(&self, artifact: &Artifact, permit: &Permit) -> Result<Url, Error> {
+        let entry = self.destination.key(artifact.entry());
+        self.confirm(permit).await;
+        let groups = artifact.groups();
+        for (left, group) in (0..groups.len()).rev().zip(groups) {
+            if permit.is_over() {
+                // The entry was not sent, so all of it can be taken back.
+                self.undo(permit).await;
+                return Err(Error::Cancelled);
+            }
+            if let Err(error) = self.put_group(group, permit).await {
+                // Nobody may find a whole output here later whose parts were taken back now.
+                if left == 0 && permit.is_leased() {
+                    return self.settle(&entry, error).await;
+                }
+                self.undo(permit).await;
+                return Err(error);
+            }
+        }
+        if let Err(error) = self.mend(permit).await {
+            tracing::warn!(%error, "somebody else writes to the same place; the output may not be whole any more");
+        }
+        Ok(url(&self.s3.bucket, &entry))
+    }
+
     async fn put_group(&self, group: Vec<(PathBuf, Option<&Path>)>, permit: &Permit) -> Result<(), Error> {
         let permit = permit.child();
-        let upload = |(source, name)| self.put_file(source, self.destination.key(name), &permit);
+        let upload = async |(source, name): (PathBuf, Option<&Path>)| {
+            if self.is_ahead(&source) {
+                return Ok(());
+            }
+            self.put_file(source, self.destination.key(name), &permit).await
+        };
         let uploads: Vec<_> = group.into_iter().map(upload).collect();
         together::together(uploads, FILES_AT_ONCE, permit.token()).await.map(drop)
     }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use proto::v1::Certificate;
-use url::Url;
+use tokio_util::sync::CancellationToken;
 
 use super::{Job, Subject, describe, make_folder};
 use crate::{
+    certificate::{Growing, Survey},
     encoder::{self, Progress},
     task::{
         Order, Workshop,
@@ -17,40 +18,77 @@ use crate::{
     validator,
 };
 
+/// What an encode has made.
+struct Made {
+    output: PathBuf,
+    /// By which command, without what is secret.
+    command: Vec<String>,
+    /// What is known of it already.
+    survey: Survey,
+}
+
 impl Job<'_> {
     /// Encodes, validates and publishes all of it.
     pub(super) async fn produce_whole(&self, subject: &Subject<'_>, reporter: &mut Reporter) -> Result<Done, Failure> {
-        let (output, command) = self.encode(subject, reporter).await?;
-        let certificate = self.prove(subject, &output, command).await?;
+        let Order { storage, destination, preset, .. } = self.order;
+        let publication = storage.begin(destination, subject.scratch).map_err(output::publishing)?;
+        let directory = make_folder(subject.scratch, "output").await?;
+        let folder = make_folder(subject.scratch, "proof").await?;
+        let encoded = CancellationToken::new();
+        let work = async {
+            let made = self.encode(subject, &directory, &folder, reporter).await?;
+            encoded.cancel();
+            let output = made.output.clone();
+            self.prove(subject, made, &folder).await.map(|certificate| (output, certificate))
+        };
+        let (output, certificate) =
+            output::make(&publication, preset, (&directory, &encoded), self.permit, work).await?;
         reporter.uploading();
-        let url = self.publish(output, subject.scratch).await?;
+        let url = output::publish(&publication, preset, output, self.permit).await?;
         Ok(Done::Published { url, earlier: false, certificate: Some(Box::new(certificate)) })
     }
 
-    /// Answers the output, and the command that made it.
-    async fn encode(&self, subject: &Subject<'_>, reporter: &mut Reporter) -> Result<(PathBuf, Vec<String>), Failure> {
-        let (video, directory) = (subject.video()?, make_folder(subject.scratch, "output").await?);
-        let order = self.encoder_order(subject, &directory)?;
-        let duration = video.duration.or(subject.media.duration);
+    /// Encodes, and looks at what is finished meanwhile.
+    async fn encode(
+        &self,
+        subject: &Subject<'_>,
+        directory: &Path,
+        scratch: &Path,
+        reporter: &mut Reporter,
+    ) -> Result<Made, Failure> {
+        let order = self.encoder_order(subject, directory)?;
+        let duration = order.video.duration.or(subject.media.duration);
         let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
         let Workshop { tools, limits, .. } = self.workshop;
-        let encoded = encoder::encode(tools, &order, limits, report, self.permit.token()).await;
-        Ok((subject.judge(encoded)?, subject.shown(&encoder::arguments(&order))))
+        let over = CancellationToken::new();
+        let encode = async {
+            let _over = over.clone().drop_guard();
+            encoder::encode(tools, &order, limits, report, self.permit.token()).await
+        };
+        let survey = self.survey(Growing { root: directory, over: &over, scratch });
+        let (encoded, survey) = tokio::join!(encode, survey);
+        let output = subject.judge(encoded)?;
+        let command = subject.shown(&encoder::arguments(&order));
+        Ok(Made { output, command, survey: survey.still_so().await })
+    }
+
+    /// A single file is finished when all of it is.
+    async fn survey(&self, growing: Growing<'_>) -> Survey {
+        let Workshop { tools, limits, .. } = self.workshop;
+        match self.order.preset.entry_file() {
+            None => Survey::default(),
+            Some(_) => Survey::follow(tools, growing, limits.total, self.permit).await,
+        }
     }
 
     /// Looks at the output, and hashes its files meanwhile.
-    async fn prove(&self, subject: &Subject<'_>, output: &Path, command: Vec<String>) -> Result<Certificate, Failure> {
-        let folder = make_folder(subject.scratch, "proof").await?;
-        let proved = validator::Subject { preset: self.order.preset, source: subject.media, output };
+    async fn prove(&self, subject: &Subject<'_>, made: Made, folder: &Path) -> Result<Certificate, Failure> {
+        let Made { output, command, survey } = made;
+        let proved = validator::Subject { preset: self.order.preset, source: subject.media, output: &output };
         let validate = output::validate(self.workshop, &proved, self.permit);
-        let certify = output::certify(self.workshop, &proved, vec![command], &folder, self.permit);
+        let certify = output::certify(self.workshop, &proved, vec![command], survey, folder, self.permit);
         let (validated, certificate) = tokio::join!(validate, certify);
         // What the validator says of a bad output is clearer.
         validated.and(certificate)
-    }
-
-    async fn publish(&self, output: PathBuf, scratch: &Path) -> Result<Url, Failure> {
-        let Order { storage, destination, preset, .. } = self.order;
-        output::publish(storage, destination, preset, output, scratch, self.permit).await
     }
 }

@@ -60,7 +60,7 @@ impl Publication<'_> {
     /// The end of a publication whose last step failed. Whether S3 did that step is not always known: the entry file may
     /// be there, or still come. So what it names stays; a later attempt overwrites it.
     pub(super) async fn settle(&self, entry: &str, error: Error) -> Result<Url, Error> {
-        match self.s3.published(self.destination, entry).await {
+        match self.s3.published(&self.destination, entry).await {
             Ok(Some(url)) => Ok(url),
             Ok(None) | Err(_) => Err(error),
         }

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod aborted;
+mod ahead;
 mod leased;
 mod log;
 pub(in crate::uploader) mod server;
@@ -75,7 +76,7 @@ impl Case {
     }
 
     async fn publish_to(&self, storage: &S3, artifact: &Artifact, path: &str) -> Result<Url, Error> {
-        storage.publish(artifact, &destination(artifact, path), self.scratch.path(), &self.permit).await
+        storage.begin(&destination(artifact, path), self.scratch.path()).publish(artifact, &self.permit).await
     }
 
     /// Fails to publish, in time, and says how.

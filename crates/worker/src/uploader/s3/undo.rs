@@ -1,6 +1,6 @@
 //! Takes back the objects that an attempt put, but not what others put in their place meanwhile.
 
-use std::sync::PoisonError;
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
 
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use futures_util::{StreamExt as _, stream};
@@ -8,6 +8,9 @@ use tokio::time::timeout;
 
 use super::{Error, FILES_AT_ONCE, Item, Publication, cause, gate::Gate};
 use crate::permit::Permit;
+
+/// Time to delete an object, beside others: two requests.
+const PER_OBJECT: Duration = Duration::from_millis(20);
 
 /// An object that is there because of this attempt.
 #[derive(Debug)]
@@ -33,14 +36,22 @@ impl Publication<'_> {
         self.put.lock().unwrap_or_else(PoisonError::into_inner).push(put);
     }
 
+    /// The `ETag`s of what was put, by key.
+    pub(super) fn etags(&self) -> HashMap<String, String> {
+        let put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        put.iter().map(|put| (put.key.clone(), put.etag.clone())).collect()
+    }
+
     /// Deletes what this attempt put, the last first. Best effort: what stays is overwritten by the next attempt. Once
     /// that one may have begun nothing is deleted any more: its objects can have the same bytes and `ETag`s as these.
-    pub(super) async fn undo(&self, permit: &Permit) {
+    pub(in crate::uploader) async fn undo(&self, permit: &Permit) {
         let mut put = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
         put.reverse();
         let deletes: Vec<_> = put.iter().map(|put| self.take_back(put, permit)).collect();
         let deletes = stream::iter(deletes).buffered(FILES_AT_ONCE).collect::<()>();
-        if timeout(permit.time_to_take_back(self.s3.client.timing().clean_up), deletes).await.is_err() {
+        let objects = u32::try_from(put.len()).unwrap_or(u32::MAX);
+        let limit = self.s3.client.timing().clean_up.saturating_add(PER_OBJECT.saturating_mul(objects));
+        if timeout(permit.time_to_take_back(limit), deletes).await.is_err() {
             tracing::warn!(
                 s3.bucket = self.s3.bucket,
                 objects = put.len(),
@@ -50,7 +61,8 @@ impl Publication<'_> {
     }
 
     async fn take_back(&self, put: &Put, permit: &Permit) {
-        let taken_back = match self.is_ours(put).await {
+        let is_ours = async { Ok(!self.may_be_named().await? && self.is_ours(&put.key, &put.etag).await?) };
+        let taken_back = match is_ours.await {
             Ok(true) => self.delete(&put.key, permit).await,
             Ok(false) => Ok(()),
             Err(error) => Err(error),
@@ -62,13 +74,13 @@ impl Publication<'_> {
 
     /// Whether the object is still the one that was put. It is asked for first because few servers know a conditional
     /// delete; what is published between the two requests is still lost.
-    async fn is_ours(&self, put: &Put) -> Result<bool, Error> {
+    pub(super) async fn is_ours(&self, key: &str, etag: &str) -> Result<bool, Error> {
         let bucket = &self.s3.bucket;
-        let answer = self.s3.client.get().await.head_object().bucket(bucket).key(&put.key).send().await;
+        let answer = self.s3.client.get().await.head_object().bucket(bucket).key(key).send().await;
         match answer {
-            Ok(there) => Ok(there.e_tag().map(unquoted) == Some(&*put.etag)),
+            Ok(there) => Ok(there.e_tag().map(unquoted) == Some(etag)),
             Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(false),
-            Err(error) => Err(cause::error("look at", bucket, &put.key, &error)),
+            Err(error) => Err(cause::error("look at", bucket, key, &error)),
         }
     }
 
@@ -81,6 +93,6 @@ impl Publication<'_> {
 }
 
 /// Servers do not agree where an `ETag` has its quotes.
-fn unquoted(etag: &str) -> &str {
+pub(super) fn unquoted(etag: &str) -> &str {
     etag.trim_matches('"')
 }

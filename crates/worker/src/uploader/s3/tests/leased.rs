@@ -24,7 +24,7 @@ fn signed(artifact: &Artifact, job_id: &str) -> Destination {
 
 async fn publish(case: &Case, artifact: &Artifact) -> Result<Url, Error> {
     let destination = signed(artifact, "job");
-    case.server.storage().publish(artifact, &destination, case.scratch.path(), &case.permit).await
+    case.server.storage().begin(&destination, case.scratch.path()).publish(artifact, &case.permit).await
 }
 
 #[tokio::test]
@@ -57,12 +57,7 @@ async fn what_is_there_stays_once_another_attempt_may_have_begun() {
         let case = leased(&hands).await;
         let (storage, source) = (case.server.storage(), case.file("ours.ts", 10));
         let destination = signed(&Artifact::File(source.clone()), "job");
-        let publication = Publication {
-            s3: &storage,
-            destination: &destination,
-            journal: case.scratch.path(),
-            put: std::sync::Mutex::default(),
-        };
+        let publication = storage.begin(&destination, case.scratch.path());
         publication.put_file(source, "out".into(), &case.permit).await.expect("puts");
         hands.set(millis);
         publication.undo(&case.permit).await;

@@ -1,7 +1,5 @@
 //! Publications that are taken back while others publish to the same place.
 
-use std::sync::Mutex;
-
 use super::{super::Item, *};
 
 /// Lengths of a file that goes in one request, and of one that goes in parts.
@@ -11,8 +9,7 @@ const LENGTHS: [usize; 2] = [1000, 9 * MIB];
 async fn take_back(case: &Case, length: usize, undoer: &S3, meanwhile: impl Future<Output = ()>) {
     let (storage, source) = (case.server.storage(), case.file("ours.mp4", length));
     let destination = destination(&Artifact::File(source.clone()), "out");
-    let publication =
-        Publication { s3: &storage, destination: &destination, journal: case.scratch.path(), put: Mutex::default() };
+    let publication = storage.begin(&destination, case.scratch.path());
     publication.put_file(source, "out".into(), &case.permit).await.expect("puts");
     meanwhile.await;
     Publication { s3: undoer, ..publication }.undo(&case.permit).await;
@@ -67,8 +64,7 @@ async fn what_has_no_known_etag_is_not_noted() {
     let case = Case::new().await;
     let (storage, source) = (case.server.storage(), case.file("ours.mp4", 10));
     let destination = destination(&Artifact::File(source.clone()), "out");
-    let publication =
-        Publication { s3: &storage, destination: &destination, journal: case.scratch.path(), put: Mutex::default() };
+    let publication = storage.begin(&destination, case.scratch.path());
     publication.note_put(&Item { source, key: "out".into(), length: 10, media_type: "video/mp4" }, None);
     publication.undo(&case.permit).await;
     assert_eq!(case.server.events(), [""; 0]);

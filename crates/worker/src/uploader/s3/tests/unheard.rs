@@ -1,7 +1,5 @@
 //! Refusals that are lost, because the server closes the connection before it has read the object.
 
-use std::sync::Mutex;
-
 use super::{
     super::{Item, cause},
     server::SECRET,
@@ -57,8 +55,7 @@ async fn nothing_is_asked_after_a_cancellation() {
     let case = Case::with(Timing { grace: BOUND, ..patient() }).await;
     let (storage, source) = (case.server.storage(), case.file("out.mp4", 10));
     let destination = destination(&Artifact::File(source.clone()), "unheard");
-    let publication =
-        Publication { s3: &storage, destination: &destination, journal: case.scratch.path(), put: Mutex::default() };
+    let publication = storage.begin(&destination, case.scratch.path());
     let item = Item { source, key: "unheard".into(), length: 10, media_type: "video/mp4" };
     // The request itself has its grace.
     case.permit.token().cancel();

@@ -1,0 +1,219 @@
+//! Uploads segments while others are still being encoded, and while all of them are being proved, so that little is left
+//! to do in the end.
+//!
+//! Nobody finds them: what names them is put last, after all of the output has been proved. Where another output is
+//! published already they wait, since its players would get some of either. Before they are named, each is compared with
+//! what the server has: somebody else may have written there meanwhile.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError, types::Object};
+use futures_util::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, FILES_AT_ONCE, Publication, cause, together::together, undo::unquoted};
+use crate::{
+    folder::{Segments, Version, files_below},
+    permit::Permit,
+    uploader::{Draft, artifact::is_playlist},
+};
+
+/// How many segments go up at once while others are being encoded: the encode needs the machine more.
+const AT_ONCE: usize = 2;
+
+/// How many objects are looked at at once.
+const LOOKS_AT_ONCE: usize = 16;
+
+/// How many objects a server lists at once.
+const PAGE: usize = 1000;
+
+/// What has gone ahead of an output.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// Key of the entry file, once anything has gone ahead of it.
+    entry: OnceLock<String>,
+    /// The files, and what they were like when they were uploaded.
+    sent: Mutex<HashMap<PathBuf, Sent>>,
+}
+
+/// What to do about an object whose `ETag` the server does not list.
+#[derive(Debug, Clone, Copy)]
+enum Doubt {
+    /// Ask for it.
+    Asks,
+    /// It was asked for a moment ago.
+    Trusts,
+}
+
+/// A file that was uploaded.
+#[derive(Debug, Clone)]
+struct Sent {
+    key: String,
+    version: Version,
+}
+
+impl Ahead {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<PathBuf, Sent>) -> T) -> T {
+        work(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Publication<'_> {
+    /// Uploads what is finished of an output, until that is over.
+    pub(in crate::uploader) async fn go_ahead(&self, draft: &Draft<'_>, permit: &Permit) {
+        let permit = permit.child();
+        let mut rounds = pin!(self.rounds(draft, &permit));
+        let ended = tokio::select! {
+            ended = &mut rounds => ended,
+            () = draft.over.cancelled() => {
+                permit.token().cancel();
+                rounds.await
+            }
+        };
+        match ended {
+            Ok(()) | Err(Error::Cancelled) => {}
+            Err(error) => tracing::warn!(%error, "segments wait for the proof of all"),
+        }
+    }
+
+    async fn rounds(&self, draft: &Draft<'_>, permit: &Permit) -> Result<(), Error> {
+        let Draft { root, entry, encoded, .. } = *draft;
+        let entry_key = self.destination.key(Some(entry));
+        let mut segments = Segments::new(root, encoded);
+        loop {
+            let next = permit.token().run_until_cancelled(segments.next()).await.ok_or(Error::Cancelled)?;
+            let (mut files, mut at_once) = (next.map_err(Error::io("list", root))?, AT_ONCE);
+            let is_last = files.is_empty();
+            if is_last {
+                (files, at_once) = (left(root, entry).await?, FILES_AT_ONCE);
+            }
+            files.retain(|name| self.ahead.with(|sent| !sent.contains_key(&root.join(name))));
+            for some in files.chunks(at_once) {
+                // Asked each time, so that nothing but what is under way can come after another's entry file.
+                if !self.is_free(&entry_key, permit.token()).await? {
+                    return Ok(());
+                }
+                self.ahead.entry.get_or_init(|| entry_key.clone());
+                let puts: Vec<_> = some.iter().map(|name| self.put_segment(root.join(name), name, permit)).collect();
+                together(puts, at_once, permit.token()).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn put_segment(&self, file: PathBuf, name: &Path, permit: &Permit) -> Result<(), Error> {
+        let version = Version::of(&file).map_err(Error::io("read", &file))?;
+        let key = self.destination.key(Some(name));
+        self.put_file(file.clone(), key.clone(), permit).await?;
+        self.ahead.with(|sent| sent.insert(file, Sent { key, version }));
+        Ok(())
+    }
+
+    /// Whether a file has gone ahead as it is now.
+    pub(super) fn is_ahead(&self, file: &Path) -> bool {
+        let sent = self.ahead.with(|sent| sent.get(file).cloned());
+        sent.is_some_and(|sent| Version::of(file).is_ok_and(|now| now == sent.version))
+    }
+
+    /// Forgets what went ahead and is not there any more as it was put: it is to be sent again.
+    pub(super) async fn confirm(&self, permit: &Permit) {
+        let sent = self.ahead.with(std::mem::take);
+        if !sent.is_empty() {
+            let kept = Box::pin(self.kept(sent, Doubt::Asks));
+            let kept = permit.token().run_until_cancelled(kept).await.unwrap_or_default();
+            self.ahead.with(|sent| *sent = kept);
+        }
+    }
+
+    /// Sends again what somebody has overwritten or deleted while the output was published. Who still does that by now has
+    /// begun before: everybody looks for the entry file first.
+    pub(super) async fn mend(&self, permit: &Permit) -> Result<(), Error> {
+        let sent = self.ahead.with(std::mem::take);
+        if sent.is_empty() {
+            return Ok(());
+        }
+        let kept = Box::pin(self.kept(sent.clone(), Doubt::Trusts)).await;
+        let gone = sent.into_iter().filter(|(file, _)| !kept.contains_key(file));
+        let puts: Vec<_> = gone.map(|(file, sent)| self.put_file(file, sent.key, permit)).collect();
+        together(puts, FILES_AT_ONCE, permit.token()).await.map(drop)
+    }
+
+    /// What is there as it was put.
+    async fn kept(&self, sent: HashMap<PathBuf, Sent>, doubt: Doubt) -> HashMap<PathBuf, Sent> {
+        let there = self.list(sent.len()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "segments are sent again, since nobody can tell whether they are still there");
+            HashMap::new()
+        });
+        let (put, there) = (&self.etags(), &there);
+        let looks = sent.into_iter().map(|(file, sent)| async move {
+            let is_kept = match (put.get(&sent.key), there.get(&sent.key)) {
+                (Some(ours), Some(Some(etag))) => ours == etag,
+                (Some(ours), Some(None)) => match doubt {
+                    Doubt::Asks => self.is_ours(&sent.key, ours).await.unwrap_or_default(),
+                    Doubt::Trusts => true,
+                },
+                (None, _) | (_, None) => false,
+            };
+            is_kept.then_some((file, sent))
+        });
+        let kept: Vec<_> = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        kept.into_iter().flatten().collect()
+    }
+
+    /// The objects below the output's prefix with their `ETag`s, where these are listed. Where others have put much there,
+    /// not all of it.
+    async fn list(&self, count: usize) -> Result<HashMap<String, Option<String>>, Error> {
+        let (bucket, prefix) = (&self.s3.bucket, self.destination.key(Some(Path::new(""))));
+        let (mut there, mut next) = (HashMap::new(), None);
+        for _ in 0..2 + 2 * count / PAGE {
+            let request = self.s3.client.get().await.list_objects_v2().bucket(bucket).prefix(&prefix);
+            let page = request.set_continuation_token(next).send().await;
+            let page = page.map_err(|error| cause::error("list", bucket, &prefix, &error))?;
+            let etag = |object: &Object| object.e_tag().map(|etag| unquoted(etag).to_owned());
+            there.extend(page.contents().iter().filter_map(|object| Some((object.key()?.to_owned(), etag(object)))));
+            next = page.next_continuation_token().map(ToOwned::to_owned);
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(there)
+    }
+
+    /// Whether there may be an output that names what went ahead: its objects can have the same bytes and `ETag`s.
+    pub(super) async fn may_be_named(&self) -> Result<bool, Error> {
+        match self.ahead.entry.get() {
+            None => Ok(false),
+            Some(entry) => Ok(!self.is_free(entry, &CancellationToken::new()).await?),
+        }
+    }
+
+    /// Whether no output is there. Who may not look does not know.
+    async fn is_free(&self, entry: &str, stop: &CancellationToken) -> Result<bool, Error> {
+        let bucket = &self.s3.bucket;
+        let ask = Box::pin(async { self.s3.client.get().await.head_object().bucket(bucket).key(entry).send().await });
+        match stop.run_until_cancelled(ask).await.ok_or(Error::Cancelled)? {
+            Ok(_) => Ok(false),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(true),
+            Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() == 403 => Ok(false),
+            Err(error) => Err(cause::error("look at", bucket, entry, &error)),
+        }
+    }
+}
+
+/// What all that is encoded has besides playlists and manifests.
+async fn left(root: &Path, entry: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = root.to_owned();
+    let listed = tokio::task::spawn_blocking(move || files_below(&folder)).await.map_err(|_| Error::Crashed)?;
+    let mut files = listed.map_err(Error::io("list", root))?;
+    let is_temporary = |file: &Path| file.extension().is_some_and(|extension| extension == "tmp");
+    files.retain(|file| file != entry && !is_playlist(file) && !is_temporary(file));
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,221 @@
+//! Segments that go up while others are being encoded.
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::uploader::Draft;
+
+const FIRST: &str = "/media/out/480p/0.ts";
+
+const SEGMENTS: [&str; 3] = ["out/480p/0.ts", "out/480p/1.ts", "out/720p/0.ts"];
+
+/// What a job knows of its output.
+#[derive(Default)]
+struct Job {
+    encoded: CancellationToken,
+    over: CancellationToken,
+}
+
+impl Job {
+    fn encoded() -> Self {
+        let job = Self::default();
+        job.encoded.cancel();
+        job
+    }
+
+    fn end(&self) {
+        self.encoded.cancel();
+        self.over.cancel();
+    }
+
+    async fn go_ahead(&self, case: &Case, publication: &Publication<'_>) {
+        let (root, entry) = (&case.scratch.path().join("output"), Path::new("master.m3u8"));
+        let draft = Draft { root, entry, encoded: &self.encoded, over: &self.over };
+        publication.go_ahead(&draft, &case.permit).await;
+    }
+}
+
+/// An output in a folder of its own, as jobs have it.
+fn ladder(case: &Case) -> Artifact {
+    let files = ["master.m3u8", "480p/playlist.m3u8", "480p/0.ts", "480p/1.ts", "720p/playlist.m3u8", "720p/0.ts"];
+    for file in files {
+        case.file(&format!("output/{file}"), 1000);
+    }
+    let files = files.map(PathBuf::from).to_vec();
+    Artifact::directory(case.scratch.path().join("output"), files, Path::new("master.m3u8"))
+}
+
+/// A ladder that goes ahead.
+struct Started {
+    case: Case,
+    storage: S3,
+    ladder: Artifact,
+    destination: Destination,
+}
+
+impl Started {
+    async fn new() -> Self {
+        let case = Case::new().await;
+        let (storage, ladder) = (case.server.storage(), ladder(&case));
+        let destination = destination(&ladder, "out");
+        Self { case, storage, ladder, destination }
+    }
+
+    /// All of it is encoded.
+    async fn go_ahead(&self) -> Publication<'_> {
+        let publication = self.publication();
+        Job::encoded().go_ahead(&self.case, &publication).await;
+        assert_eq!(self.case.server.objects(), SEGMENTS);
+        publication
+    }
+
+    fn publication(&self) -> Publication<'_> {
+        self.storage.begin(&self.destination, self.case.scratch.path())
+    }
+
+    async fn publish(&self, publication: &Publication<'_>) {
+        publication.publish(&self.ladder, &self.case.permit).await.expect("publishes");
+        assert_eq!(self.case.server.objects().len(), 6);
+        let (file, object) =
+            (self.case.scratch.path().join("output/480p/0.ts"), self.case.server.object("out/480p/0.ts"));
+        assert_eq!(std::fs::read(object).ok(), std::fs::read(file).ok());
+    }
+
+    /// Somebody else writes there.
+    async fn put(&self, key: &str) {
+        let client = self.case.server.good_client();
+        let put = client.get().await.put_object().bucket(BUCKET).key(key);
+        put.body(b"another".to_vec().into()).send().await.expect("puts");
+    }
+
+    /// How often the first segment was sent.
+    fn puts(&self) -> usize {
+        let events = self.case.server.events();
+        events.iter().filter(|event| event.starts_with(&format!("-PUT {FIRST}"))).count()
+    }
+}
+
+#[tokio::test]
+async fn a_segment_goes_up_when_another_has_begun() {
+    let started = Started::new().await;
+    let (job, publication) = (Job::default(), started.publication());
+    let end = async {
+        started.case.server.saw(&format!("-PUT {FIRST}")).await;
+        job.end();
+    };
+    tokio::join!(job.go_ahead(&started.case, &publication), end);
+    assert_eq!(started.case.server.objects(), ["out/480p/0.ts"], "nothing tells when the last ones are finished");
+    started.publish(&publication).await;
+    assert_eq!(started.puts(), 1);
+}
+
+#[tokio::test]
+async fn what_went_ahead_is_not_sent_again() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    started.publish(&publication).await;
+    assert_eq!(started.puts(), 1);
+}
+
+#[tokio::test]
+async fn what_changed_meanwhile_is_sent_again() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    started.case.file("output/480p/0.ts", 2000);
+    started.publish(&publication).await;
+    assert_eq!(started.puts(), 2);
+}
+
+#[tokio::test]
+async fn what_somebody_else_overwrote_is_sent_again() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    started.put("out/480p/0.ts").await;
+    started.publish(&publication).await;
+    assert_eq!(started.puts(), 3);
+}
+
+#[tokio::test]
+async fn what_somebody_else_deleted_is_sent_again() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    std::fs::remove_file(started.case.server.object("out/480p/0.ts")).expect("is there");
+    started.publish(&publication).await;
+    assert_eq!(started.puts(), 2);
+}
+
+#[tokio::test]
+async fn what_went_ahead_can_be_taken_back() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    publication.undo(&started.case.permit).await;
+    started.case.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn what_another_output_may_name_stays() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    started.put("out/master.m3u8").await;
+    publication.undo(&started.case.permit).await;
+    assert_eq!(started.case.server.objects().len(), 1 + SEGMENTS.len());
+}
+
+#[tokio::test]
+async fn nothing_goes_ahead_over_an_output() {
+    let started = Started::new().await;
+    let (job, publication) = (Job::default(), started.publication());
+    started.put("out/master.m3u8").await;
+    // It ends by itself.
+    job.go_ahead(&started.case, &publication).await;
+    assert_eq!(started.puts(), 0);
+}
+
+#[tokio::test]
+async fn nothing_goes_ahead_any_more_once_an_output_is_there() {
+    let started = Started::new().await;
+    let (job, publication) = (Job::default(), started.publication());
+    let overtake = async {
+        started.case.server.saw(&format!("-PUT {FIRST}")).await;
+        started.put("out/master.m3u8").await;
+        // By now this one is finished, too.
+        started.case.file("output/480p/2.ts", 1000);
+    };
+    // It ends by itself.
+    tokio::join!(job.go_ahead(&started.case, &publication), overtake);
+    assert_eq!(started.case.server.objects(), ["out/480p/0.ts", "out/master.m3u8"]);
+}
+
+#[tokio::test]
+async fn nothing_goes_ahead_where_nobody_may_look() {
+    let mut started = Started::new().await;
+    started.storage = S3::new(started.case.server.client("wrong"), BUCKET);
+    Job::default().go_ahead(&started.case, &started.publication()).await;
+    assert_eq!(started.case.server.objects(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_only_ends_it() {
+    let case = Case::with(impatient()).await;
+    let ladder = ladder(&case);
+    case.server.set(Network::DiesAfter(0));
+    let (storage, destination) = (case.server.storage(), destination(&ladder, "out"));
+    Job::default().go_ahead(&case, &storage.begin(&destination, case.scratch.path())).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_nobody_up() {
+    let case = Case::new().await;
+    let ladder = ladder(&case);
+    let (storage, destination) = (case.server.storage(), destination(&ladder, "out"));
+    let (job, publication) = (Job::encoded(), storage.begin(&destination, case.scratch.path()));
+    case.file("output/480p/0.ts", 3 * MIB);
+    case.server.set(Network::HangsAfter(MIB as u64));
+    let end = async {
+        case.server.saw(&format!("+PUT {FIRST}")).await;
+        job.end();
+    };
+    let started = Instant::now();
+    tokio::join!(job.go_ahead(&case, &publication), end);
+    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+}
