@@ -9,12 +9,12 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use url::Url;
 
-use crate::{failure::Blame, media, tool::confine, uploader::S3Client};
+use crate::{failure::Blame, folder::Version, media, tool::confine, uploader::S3Client};
 use connect::Rules;
 use guard::Guard;
 
@@ -129,15 +129,6 @@ fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
-/// Which file an input is: another one may be put in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version {
-    /// Its length.
-    pub(crate) bytes: u64,
-    /// Its last change.
-    pub(crate) modified: SystemTime,
-}
-
 /// An input that ffmpeg can be given. Lives as long as the task: the guard stops with it.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -206,7 +197,7 @@ impl Source {
             return Err(missing());
         }
         let file = tokio::fs::metadata(&resolved).await.ok().filter(std::fs::Metadata::is_file).ok_or_else(missing)?;
-        let version = file.modified().ok().map(|modified| Version { bytes: file.len(), modified });
+        let version = Version::new(&file).ok();
         let mut operand = OsString::from("file:");
         operand.push(&resolved);
         // No playlists: they could name files outside the folder.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Media;
-use crate::input::{Location, Version};
+use crate::{folder::Version, input::Location};
 
 /// How many are remembered. A worker has parts of a few jobs at a time.
 const MOST: usize = 16;
@@ -18,8 +18,8 @@ pub(crate) struct Key {
     pub(crate) job_id: String,
     /// Where it is.
     pub(crate) location: Location,
-    /// Which file that is, where it is one.
-    pub(crate) version: Option<Version>,
+    /// Which file that is. Of what comes over a network nobody knows whether it is still the same.
+    pub(crate) version: Version,
 }
 
 /// What was found, the latest last.
@@ -50,8 +50,11 @@ mod tests {
 
     use super::*;
 
+    /// Of a source of so many bytes.
     fn key(job_id: usize, bytes: u64) -> Key {
-        let version = Some(Version { bytes, modified: SystemTime::UNIX_EPOCH });
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(bytes).and_then(|()| file.as_file().set_modified(SystemTime::UNIX_EPOCH)).expect("set");
+        let version = Version::of(file.path()).expect("is there");
         Key { job_id: job_id.to_string(), location: Location::File("/in/a.mp4".into()), version }
     }
 

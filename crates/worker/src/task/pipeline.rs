@@ -167,16 +167,17 @@ impl Job<'_> {
         }
     }
 
-    /// What the source is. The parts of a job are many; what one has found, the others on this worker know. The plan and
-    /// the finish look for themselves: the one begins, and the other sees whatever came in between.
+    /// What the source is. The parts of a job are many; what one has found of a file, the others on this worker know. The
+    /// plan and the finish look for themselves: the one begins, and the other sees whatever came in between.
     async fn look_at(&self, source: &Source) -> Result<Media, Failure> {
         let (job_id, is_part) = match &self.order.work {
             Work::Plan { .. } => (&self.order.job_id, false),
             Work::Chunk { parent, .. } | Work::Audio { parent } => (parent, true),
             Work::Whole | Work::Finish { .. } | Work::Cleanup { .. } => return self.probe(source).await,
         };
+        let Some(version) = source.version else { return self.probe(source).await };
         let (known, location) = (&self.workshop.known, self.order.location.clone());
-        let key = Key { job_id: job_id.clone(), location, version: source.version };
+        let key = Key { job_id: job_id.clone(), location, version };
         if let Some(media) = known.get(&key).filter(|_| is_part) {
             return Ok(media);
         }
