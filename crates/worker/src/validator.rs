@@ -146,6 +146,7 @@ impl Validator {
         let (mut observed, found): (Vec<_>, Vec<_>) =
             stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>().await?.into_iter().unzip();
         findings.extend(found.into_iter().flatten());
+        findings.extend(self.sample(&tracks, &observed, cancel).await?);
         probe::lend_audio(&tracks, &mut observed);
         for (track, observed) in tracks.iter().zip(&observed) {
             if let Some(observed) = observed {
@@ -184,14 +185,16 @@ impl Validator {
                 let samples = decode::file_samples(file, expected.length());
                 tokio::try_join!(probe, self.decode(samples, self.timeout, cancel))?
             }
-            (Level::Minimal | Level::Standard | Level::Strict, _) => {
+            (Level::Strict, _) => {
                 let observed = probe.await?;
                 let decoded = match &observed {
-                    Ok(observed) => self.decode_observed(track, observed, cancel).await?,
+                    Ok(observed) => self.decode_everything(track, observed, cancel).await?,
                     Err(_) => None,
                 };
                 (observed, decoded)
             }
+            // Of segments, samples of all tracks are decoded together.
+            (Level::Minimal | Level::Standard, _) => (probe.await?, None),
         };
         let (observed, unreadable) = match observed {
             Ok(observed) => (Some(observed), None),
@@ -201,21 +204,42 @@ impl Validator {
         Ok((observed, findings))
     }
 
-    /// Decodes what the level asks for, where the facts are needed first.
-    async fn decode_observed(
+    /// Decodes samples of segments, of all tracks in one process: its start takes as long as a few samples. Which track it
+    /// complains about is asked only then.
+    async fn sample(
+        &self,
+        tracks: &[Track],
+        observed: &[Option<Observed>],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Finding>, Error> {
+        let in_segments = |(track, observed): (&'_ Track, &Option<Observed>)| {
+            let samples = decode::segment_samples(track, observed.as_ref()?);
+            track.single_file().is_none().then(|| (track.name.clone(), samples))
+        };
+        let samples: Vec<_> = match self.level {
+            Level::Standard => tracks.iter().zip(observed).filter_map(in_segments).collect(),
+            Level::Minimal | Level::Strict => Vec::new(),
+        };
+        let all: Vec<_> = samples.iter().flat_map(|(_, samples)| samples.clone()).collect();
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(finding) = self.decode(all, self.timeout, cancel).await? else { return Ok(Vec::new()) };
+        let mut findings = Vec::new();
+        for (name, samples) in samples {
+            findings.extend(self.decode(samples, self.timeout, cancel).await?.map(|finding| finding.about(&name)));
+        }
+        Ok(if findings.is_empty() { vec![finding] } else { findings })
+    }
+
+    async fn decode_everything(
         &self,
         track: &Track,
         observed: &Observed,
         cancel: &CancellationToken,
     ) -> Result<Option<Finding>, Error> {
-        match self.level {
-            Level::Minimal => Ok(None),
-            Level::Standard => self.decode(decode::segment_samples(track, observed), self.timeout, cancel).await,
-            Level::Strict => {
-                let length = Duration::try_from_secs_f64(observed.length().unwrap_or_default()).unwrap_or_default();
-                self.decode(decode::everything(track), self.timeout.saturating_add(length), cancel).await
-            }
-        }
+        let length = Duration::try_from_secs_f64(observed.length().unwrap_or_default()).unwrap_or_default();
+        self.decode(decode::everything(track), self.timeout.saturating_add(length), cancel).await
     }
 
     async fn decode(
