@@ -154,3 +154,16 @@ async fn segments_go_up_while_others_are_encoded_and_are_taken_back_after_a_canc
     assert_eq!(server.keys().await, [""; 0]);
     sandbox.clean().await;
 }
+
+#[tokio::test]
+async fn a_ladder_of_what_has_no_picture_fails_and_frees_its_slot() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.s3().await;
+    let (worker, plane) = stored(&sandbox, &server).await;
+    let sound = clips::made("sound.m4a", &["-f", "lavfi", "-i", "sine=duration=2", "-c:a", "aac"]);
+    let id = plane.accepted(&job(&sandbox.input(&sound), "hls_720p_abr", "s3", "show/1")).await;
+    assert_eq!(plane.events(&id).await.last().await["status"], "JOB_STATUS_FAILED");
+    assert_eq!(server.keys().await, [""; 0]);
+    worker.running(0).await;
+    sandbox.clean().await;
+}
