@@ -3,6 +3,7 @@
 //! No HTTP/2 pings: the original service's workers answer them by closing the connection. Who needs to know whether a
 //! silent worker is alive renews a lease, or asks for its status.
 //!
+//! - `line`: the connection
 //! - `error`: why a worker did not do what it was asked
 //! - `order`: what a worker is asked to do, on the wire
 //! - `status`: how busy a worker is, and what it promises about its tasks
@@ -10,6 +11,7 @@
 //! - `outcome`: plans, parts and certificates, checked
 
 mod error;
+mod line;
 mod order;
 mod outcome;
 mod status;
@@ -19,13 +21,12 @@ mod update;
 
 use std::{future::Future, time::Duration};
 
+use axum::http::Uri;
 use proto::v1::{self, worker_service_client::WorkerServiceClient};
 use tokio::time::timeout;
-use tonic::{
-    Streaming,
-    transport::{Channel, Endpoint},
-};
+use tonic::Streaming;
 
+use self::line::Line;
 pub use self::{
     error::Error,
     status::WorkerStatus,
@@ -36,16 +37,13 @@ use crate::{
     job::{JobId, JobSpec},
 };
 
-/// Idle time before TCP itself asks whether the other side is there.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-
 /// Longest message of a worker that is read, in bytes: a certificate of 20,000 files with paths of some hundred bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// A connection to one worker. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    client: WorkerServiceClient<Channel>,
+    client: WorkerServiceClient<Line>,
 }
 
 /// The events of a task. Dropping it closes the stream, which stops a task without a lease.
@@ -84,18 +82,14 @@ impl Connection {
     /// When there is no connection or no answer.
     pub async fn open(address: &Address, limit: Duration) -> Result<(Self, WorkerStatus), Error> {
         let open = async {
-            let endpoint = Endpoint::from_shared(address.url())
-                .map_err(Error::Connect)?
-                .connect_timeout(limit)
-                .tcp_nodelay(true)
-                .tcp_keepalive(Some(TCP_KEEPALIVE));
-            let channel = endpoint.connect().await.map_err(Error::Connect)?;
-            let client = WorkerServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+            let worker: Uri = address.url().parse().map_err(|error| Error::Connect(Box::new(error)))?;
+            let line = Line::open(worker.clone(), limit).await.map_err(Error::Connect)?;
+            let client = WorkerServiceClient::with_origin(line, worker).max_decoding_message_size(MAX_MESSAGE);
             let connection = Self { client };
             let status = connection.status().await?;
             Ok((connection, status))
         };
-        timeout(limit, open).await.unwrap_or(Err(Error::Timeout(limit)))
+        timeout(limit, Box::pin(open)).await.unwrap_or(Err(Error::Timeout(limit)))
     }
 
     async fn status(&self) -> Result<WorkerStatus, Error> {
@@ -215,7 +209,7 @@ impl Task {
     /// # Errors
     /// When it does not answer within `limit`.
     pub async fn is_running(&self, id: JobId, limit: Duration) -> Result<bool, Error> {
-        let status = timeout(limit, self.connection.status()).await.map_err(|_| Error::Timeout(limit))??;
+        let status = timeout(limit, Box::pin(self.connection.status())).await.map_err(|_| Error::Timeout(limit))??;
         Ok(status.runs(id))
     }
 
@@ -226,9 +220,11 @@ impl Task {
     }
 }
 
-async fn within<T>(
+/// The call has a box of its own: it is large, and what waits for it may live for hours.
+fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-) -> Result<tonic::Response<T>, Error> {
-    Ok(timeout(limit, call).await.map_err(|_| Error::Timeout(limit))??)
+) -> impl Future<Output = Result<tonic::Response<T>, Error>> {
+    let call = timeout(limit, Box::pin(call));
+    async move { Ok(call.await.map_err(|_| Error::Timeout(limit))??) }
 }

@@ -49,6 +49,8 @@ impl Lifecycle {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         let guard = CrashGuard { name, lifecycle: self.clone() };
+        // A future that is awaited by another one takes its room twice there.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             let _guard = guard;
             task.await

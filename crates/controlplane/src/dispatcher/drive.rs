@@ -94,7 +94,7 @@ impl Drive {
                 if let Some(worker) = self.job.worker() {
                     self.shared.balancer.freed(worker);
                 }
-                self.conclude(ending, task).await;
+                Box::pin(self.conclude(ending, task)).await;
             }
             End::Left => tracing::info!(job.id = %id, "job goes on without this process"),
             End::Superseded => self.shared.let_go(id, &self.handle).await,
@@ -109,7 +109,8 @@ impl Drive {
                     Ok(lost) => Link::Lost(lost),
                     Err(end) => return end,
                 },
-                Link::Lost(reason) => match self.search(reason).await {
+                // Neither is needed for long, and there are thousands of drives.
+                Link::Lost(reason) => match Box::pin(self.search(reason)).await {
                     Ok(task) => Link::Open(task),
                     Err(end) => return end,
                 },

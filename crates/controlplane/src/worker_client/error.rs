@@ -2,7 +2,8 @@
 
 use std::{error::Error as _, time::Duration};
 
-use tonic::{Code, Status, transport};
+use tonic::{Code, Status};
+use tower::BoxError;
 
 use crate::text;
 
@@ -11,7 +12,7 @@ use crate::text;
 pub enum Error {
     /// There is no connection to it.
     #[error("cannot connect")]
-    Connect(#[source] transport::Error),
+    Connect(#[source] BoxError),
     /// It did not answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
