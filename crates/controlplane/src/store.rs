@@ -142,7 +142,8 @@ pub enum Change {
     Job(JobId),
     /// A client wants a job stopped.
     Cancel(JobId),
-    /// A running job has come further: its event, and its number among those since the last status.
+    /// A running job has come further: its event, and its number among those since the last status. Where no other process
+    /// uses the store, only of tasks: who drives any other job has told its listeners.
     Progress {
         /// Which job.
         id: JobId,

@@ -113,7 +113,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut changes: Receiver<Change>) {
                 }
             }
             Ok(Change::Queued | Change::Callback) => {}
-            Ok(Change::Unknown) | Err(RecvError::Lagged(_)) => look_around(&shared).await,
+            Ok(Change::Unknown) | Err(RecvError::Lagged(_)) => {
+                // What is told up to now is seen.
+                changes = changes.resubscribe();
+                look_around(&shared).await;
+            }
             Err(RecvError::Closed) => return,
         }
     }

@@ -64,7 +64,8 @@ impl Shared {
         let update = feed.update_from(event::number_of(percent.into()), json.as_str().into());
         let event = StoredEvent { number: job.milestones, json };
         let (id, attempt, owner) = (job.id, job.attempt(), self.ownership.plane);
-        self.unsaved().insert(id, Progress { id, attempt, owner, percent, event, update });
+        let is_task = job.parent().is_some();
+        self.unsaved().insert(id, Progress { id, is_task, attempt, owner, percent, event, update });
     }
 }
 

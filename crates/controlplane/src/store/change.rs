@@ -111,6 +111,8 @@ impl Transition {
 pub struct Progress {
     /// Which job.
     pub id: JobId,
+    /// It is a task: whoever conducts its job is told.
+    pub is_task: bool,
     /// Its attempt.
     pub attempt: u32,
     /// Who drives it.

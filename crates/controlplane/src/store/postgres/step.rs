@@ -78,7 +78,7 @@ pub(super) async fn save_progress(pool: &PgPool, progress: Vec<Progress>) -> Res
         return Ok(());
     }
     let (mut ids, mut attempts, mut owners, mut percents, mut words) = (vec![], vec![], vec![], vec![], vec![]);
-    for Progress { id, attempt, owner, percent, event, update } in progress {
+    for Progress { id, attempt, owner, percent, event, update, .. } in progress {
         ids.push(id.uuid());
         attempts.push(i64::from(attempt));
         owners.push(owner.0);

@@ -52,7 +52,7 @@ pub(super) async fn tasks(connection: &mut SqliteConnection, rows: &[NewRow]) ->
 }
 
 /// Groups of few different lengths, so that each statement is prepared once.
-fn groups(mut rows: &[NewRow]) -> impl Iterator<Item = &[NewRow]> {
+pub(super) fn groups<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let length = 1 << rows.len().checked_ilog2()?;
         let (group, rest) = rows.split_at(ROWS.min(length));

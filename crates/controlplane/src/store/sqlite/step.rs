@@ -1,7 +1,13 @@
 //! Steps of a job.
 
+use std::collections::HashSet;
+
+use sqlx::{QueryBuilder, Sqlite};
+use uuid::Uuid;
+
 use super::{
     create::{insert_event, insert_tasks},
+    insert::groups,
     pending::Operation,
     read,
     tx::Tx,
@@ -74,20 +80,29 @@ impl Operation for SaveProgress {
     type Answer = ();
 
     async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
-        for progress in &self.0 {
-            let query = sqlx::query(
-                "UPDATE jobs SET progress = max(progress, ?)
-                 WHERE id = ? AND attempt = ? AND owner = ? AND status IN (?, ?)",
-            );
-            let query = query.bind(progress.percent).bind(progress.id.uuid()).bind(progress.attempt);
-            let query = query.bind(progress.owner.0).bind(Status::Processing.name()).bind(Status::Uploading.name());
-            if query.execute(tx.write().await?).await?.rows_affected() == 1 {
-                let Progress { id, event, update, .. } = progress;
+        for group in groups(&self.0) {
+            let moved = save(tx, group).await?;
+            for Progress { id, event, update, .. } in
+                group.iter().filter(|progress| progress.is_task && moved.contains(&progress.id.uuid()))
+            {
                 tx.tell(Change::Progress { id: *id, event: event.clone(), update: *update });
             }
         }
         Ok(())
     }
+}
+
+/// Answers which jobs ran as named.
+async fn save(tx: &mut Tx, group: &[Progress]) -> Result<HashSet<Uuid>, Error> {
+    let mut query = QueryBuilder::<Sqlite>::new("UPDATE jobs SET progress = max(progress, news.column1) FROM (");
+    query.push_values(group, |mut values, progress| {
+        values.push_bind(progress.percent).push_bind(progress.id.uuid());
+        values.push_bind(progress.attempt).push_bind(progress.owner.0);
+    });
+    query.push(") AS news WHERE id = news.column2 AND attempt = news.column3 AND owner = news.column4 AND status IN (");
+    query.push_bind(Status::Processing.name()).push(", ").push_bind(Status::Uploading.name()).push(") RETURNING id");
+    let moved: Vec<Uuid> = query.build_query_scalar().fetch_all(tx.write().await?).await?;
+    Ok(moved.into_iter().collect())
 }
 
 /// Notes that a job is to be stopped.

@@ -38,7 +38,7 @@ async fn each_change_is_told(#[values(Kind::Memory, Kind::File, Kind::Postgres)]
     encoding.apply(Report::Processing(1.0), "encoding".to_owned(), at(5)).expect("a legal report");
     go(store, step(&record, &encoding, driven(plane))).await;
     let (id, event) = (job.id, event(2));
-    let progress = Progress { id, attempt: 1, owner: plane, percent: 2.0, event: event.clone(), update: 3 };
+    let progress = Progress { id, is_task: true, attempt: 1, owner: plane, percent: 2.0, event: event.clone(), update: 3 };
     store.save_progress(vec![progress]).await.expect("the store answers");
     hears(changes, &Change::Progress { id, event, update: 3 }).await;
     store.request_cancel(id).await.expect("the store answers");
@@ -65,4 +65,22 @@ async fn another_control_plane_is_told_as_well() {
     world.store.request_cancel(job.id).await.expect("the store answers");
     hears(changes, &Change::Cancel(job.id)).await;
     other.close().await;
+}
+
+/// They would hide what others are to be told.
+#[tokio::test]
+async fn the_progress_of_jobs_is_told_to_nobody_where_nobody_else_drives_any() {
+    let (world, plane) = (World::new(Kind::Memory).await, PlaneId::random());
+    let store = &*world.store;
+    let record = started(store, &job(), plane).await;
+    let mut encoding = record.job.clone();
+    encoding.apply(Report::Processing(1.0), "encoding".to_owned(), at(5)).expect("a legal report");
+    go(store, step(&record, &encoding, driven(plane))).await;
+    let changes = &mut store.changes();
+    let id = record.job.id;
+    let progress = Progress { id, is_task: false, attempt: 1, owner: plane, percent: 2.0, event: event(2), update: 3 };
+    store.save_progress(vec![progress]).await.expect("the store answers");
+    assert!((get(store, id).await.job.state.progress() - 2.0).abs() < f32::EPSILON);
+    store.request_cancel(id).await.expect("the store answers");
+    assert_eq!(changes.recv().await, Ok(Change::Cancel(id)));
 }

@@ -23,7 +23,7 @@ async fn everything_is_found_again(#[values(Kind::File, Kind::Postgres)] kind: K
     let transition = Transition { event: Some(event(2)), ..step(&record, &running, driven(plane)) };
     go(&*world.store, transition).await;
     let (id, event) = (running.id, event(2));
-    let progress = Progress { id, attempt: 1, owner: plane, percent: 30.0, event, update: 1 };
+    let progress = Progress { id, is_task: false, attempt: 1, owner: plane, percent: 30.0, event, update: 1 };
     world.store.save_progress(vec![progress]).await.expect("the store answers");
     world.store.request_cancel(id).await.expect("the store answers");
     let ended = started(&*world.store, &job(), plane).await;

@@ -18,7 +18,7 @@ fn reported(job: &Job, report: Report) -> Job {
 fn progress(record: &Record, percent: f32) -> Progress {
     let owner = record.owner.expect("somebody drives it");
     let (id, attempt) = (record.job.id, record.job.attempt());
-    Progress { id, attempt, owner, percent, event: event(2), update: 1 }
+    Progress { id, is_task: false, attempt, owner, percent, event: event(2), update: 1 }
 }
 
 #[rstest]
