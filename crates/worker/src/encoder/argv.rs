@@ -14,7 +14,8 @@ pub(crate) const OUTPUT_FILE: &str = "output.mp4";
 
 pub(super) mod part;
 
-const PLAYLIST: &str = "playlist.m3u8";
+/// Name of a media playlist, in the folder of its segments.
+pub(crate) const PLAYLIST: &str = "playlist.m3u8";
 const SEGMENTS: &str = "segment_%05d.ts";
 
 /// How often ffmpeg reports, in seconds.

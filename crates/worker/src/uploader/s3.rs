@@ -22,7 +22,7 @@ use url::Url;
 use self::ahead::Ahead;
 pub(crate) use self::client::{S3Client, S3Settings, Timing};
 pub(super) use self::{client::Aborted, fetch::Sink};
-use super::{Artifact, Destination, Error};
+use super::{Artifact, Destination, Error, artifact::is_playlist};
 use crate::permit::Permit;
 
 mod ahead;
@@ -108,22 +108,26 @@ impl Publication<'_> {
     async fn put_group(&self, group: Vec<(PathBuf, Option<&Path>)>, permit: &Permit) -> Result<(), Error> {
         let permit = permit.child();
         let upload = async |(source, name): (PathBuf, Option<&Path>)| {
+            let key = self.destination.key(name);
             if self.is_ahead(&source) {
-                return Ok(());
+                Ok(())
+            } else if self.has_begun() && !is_playlist(&source) {
+                self.put_segment(source, key, Room::Any, &permit).await
+            } else {
+                self.put_file(source, key, Room::Any, &permit).await
             }
-            self.put_file(source, self.destination.key(name), &permit).await
         };
         let uploads: Vec<_> = group.into_iter().map(upload).collect();
         together::together(uploads, FILES_AT_ONCE, permit.token()).await.map(drop)
     }
 
-    async fn put_file(&self, source: PathBuf, key: String, permit: &Permit) -> Result<(), Error> {
+    async fn put_file(&self, source: PathBuf, key: String, room: Room, permit: &Permit) -> Result<(), Error> {
         if permit.is_over() {
             return Err(Error::Cancelled);
         }
         let length = tokio::fs::metadata(&source).await.map_err(Error::io("read", &source))?.len();
         let media_type = media_type::of(&key, &source);
-        let item = Item { source, key, length, media_type };
+        let item = Item { source, key, length, media_type, room };
         if length <= multipart::MIN_PART_SIZE {
             self.put_small(&item, permit).await
         } else {
@@ -139,6 +143,23 @@ struct Item {
     key: String,
     length: u64,
     media_type: &'static str,
+    room: Room,
+}
+
+/// Where an object may be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Only where none is, as far as the server knows of such a condition (RFC 9110, section 13.1.2).
+    Free,
+    /// Also in another's place.
+    Any,
+}
+
+impl Room {
+    /// What `If-None-Match` says of it.
+    fn condition(self) -> Option<String> {
+        (self == Self::Free).then(|| "*".to_owned())
+    }
 }
 
 /// `s3://bucket/key`, percent-encoded.

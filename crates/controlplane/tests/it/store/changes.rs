@@ -38,7 +38,8 @@ async fn each_change_is_told(#[values(Kind::Memory, Kind::File, Kind::Postgres)]
     encoding.apply(Report::Processing(1.0), "encoding".to_owned(), at(5)).expect("a legal report");
     go(store, step(&record, &encoding, driven(plane))).await;
     let (id, event) = (job.id, event(2));
-    let progress = Progress { id, is_task: true, attempt: 1, owner: plane, percent: 2.0, event: event.clone(), update: 3 };
+    let progress =
+        Progress { id, is_task: true, attempt: 1, owner: plane, percent: 2.0, event: event.clone(), update: 3 };
     store.save_progress(vec![progress]).await.expect("the store answers");
     hears(changes, &Change::Progress { id, event, update: 3 }).await;
     store.request_cancel(id).await.expect("the store answers");

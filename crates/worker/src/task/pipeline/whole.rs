@@ -9,6 +9,7 @@ use super::{Job, Subject, describe, make_folder};
 use crate::{
     certificate::{Growing, Survey},
     encoder::{self, Progress},
+    permit::Permit,
     task::{
         Order, Workshop,
         failure::Failure,
@@ -61,11 +62,16 @@ impl Job<'_> {
         let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
         let Workshop { tools, limits, .. } = self.workshop;
         let over = CancellationToken::new();
+        let surveying = self.permit.child();
         let encode = async {
             let _over = over.clone().drop_guard();
-            encoder::encode(tools, &order, limits, report, self.permit.token()).await
+            let encoded = encoder::encode(tools, &order, limits, report, self.permit.token()).await;
+            if encoded.is_err() {
+                surveying.token().cancel();
+            }
+            encoded
         };
-        let survey = self.survey(Growing { root: directory, over: &over, scratch });
+        let survey = self.survey(Growing { root: directory, over: &over, scratch }, &surveying);
         let (encoded, survey) = tokio::join!(encode, survey);
         let output = subject.judge(encoded)?;
         let command = subject.shown(&encoder::arguments(&order));
@@ -73,11 +79,11 @@ impl Job<'_> {
     }
 
     /// A single file is finished when all of it is.
-    async fn survey(&self, growing: Growing<'_>) -> Survey {
+    async fn survey(&self, growing: Growing<'_>, permit: &Permit) -> Survey {
         let Workshop { tools, limits, .. } = self.workshop;
         match self.order.preset.entry_file() {
             None => Survey::default(),
-            Some(_) => Survey::follow(tools, growing, limits.total, self.permit).await,
+            Some(_) => Survey::follow(tools, growing, limits.total, permit).await,
         }
     }
 

@@ -2,11 +2,11 @@
 //! to do in the end.
 //!
 //! Nobody finds them: what names them is put last, after all of the output has been proved. Where another output is
-//! published already they wait, since its players would get some of either. Before they are named, each is compared with
-//! what the server has: somebody else may have written there meanwhile.
+//! published already they wait, since its players would get some of either, and nothing that is there is overwritten.
+//! Before they are named, each is compared with what the server has: somebody else may have written there meanwhile.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     pin::pin,
     sync::{Mutex, OnceLock, PoisonError},
@@ -16,8 +16,9 @@ use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError, types
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, FILES_AT_ONCE, Publication, cause, together::together, undo::unquoted};
+use super::{Error, FILES_AT_ONCE, Publication, Room, cause, together::together, undo::unquoted};
 use crate::{
+    encoder::PLAYLIST,
     folder::{Segments, Version, files_below},
     permit::Permit,
     uploader::{Draft, artifact::is_playlist},
@@ -95,12 +96,15 @@ impl Publication<'_> {
             files.retain(|name| self.ahead.with(|sent| !sent.contains_key(&root.join(name))));
             for some in files.chunks(at_once) {
                 // Asked each time, so that nothing but what is under way can come after another's entry file.
-                if !self.is_free(&entry_key, permit.token()).await? {
+                let keys: Vec<_> = some.iter().map(|name| self.destination.key(Some(name))).collect();
+                let names: BTreeSet<_> = keys.iter().flat_map(|key| may_name(&entry_key, key)).collect();
+                if !self.are_free(names, permit.token()).await? {
                     return Ok(());
                 }
                 self.ahead.entry.get_or_init(|| entry_key.clone());
-                let puts: Vec<_> = some.iter().map(|name| self.put_segment(root.join(name), name, permit)).collect();
-                together(puts, at_once, permit.token()).await?;
+                let puts = some.iter().zip(keys);
+                let puts = puts.map(|(name, key)| self.put_segment(root.join(name), key, Room::Free, permit));
+                together(puts.collect::<Vec<_>>(), at_once, permit.token()).await?;
             }
             if is_last {
                 return Ok(());
@@ -108,10 +112,21 @@ impl Publication<'_> {
         }
     }
 
-    async fn put_segment(&self, file: PathBuf, name: &Path, permit: &Permit) -> Result<(), Error> {
+    /// Whether anything has gone ahead.
+    pub(super) fn has_begun(&self) -> bool {
+        self.ahead.entry.get().is_some()
+    }
+
+    /// Puts a file that is compared with what is there later.
+    pub(super) async fn put_segment(
+        &self,
+        file: PathBuf,
+        key: String,
+        room: Room,
+        permit: &Permit,
+    ) -> Result<(), Error> {
         let version = Version::of(&file).map_err(Error::io("read", &file))?;
-        let key = self.destination.key(Some(name));
-        self.put_file(file.clone(), key.clone(), permit).await?;
+        self.put_file(file.clone(), key.clone(), room, permit).await?;
         self.ahead.with(|sent| sent.insert(file, Sent { key, version }));
         Ok(())
     }
@@ -127,31 +142,39 @@ impl Publication<'_> {
         let sent = self.ahead.with(std::mem::take);
         if !sent.is_empty() {
             let kept = Box::pin(self.kept(sent, Doubt::Asks));
-            let kept = permit.token().run_until_cancelled(kept).await.unwrap_or_default();
+            let kept = permit.token().run_until_cancelled(kept).await.unwrap_or(Err(Error::Cancelled));
+            let kept = kept.unwrap_or_else(|error| {
+                tracing::warn!(%error, "segments are sent again, since nobody can tell whether they are still there");
+                HashMap::new()
+            });
             self.ahead.with(|sent| *sent = kept);
         }
     }
 
-    /// Sends again what somebody has overwritten or deleted while the output was published. Who still does that by now has
-    /// begun before: everybody looks for the entry file first.
+    /// Sends again what somebody has overwritten or deleted while the output was published, unless another output has
+    /// taken its place by now: then that is whole.
     pub(super) async fn mend(&self, permit: &Permit) -> Result<(), Error> {
         let sent = self.ahead.with(std::mem::take);
-        if sent.is_empty() {
-            return Ok(());
-        }
-        let kept = Box::pin(self.kept(sent.clone(), Doubt::Trusts)).await;
+        let Some(entry) = self.ahead.entry.get().filter(|_| !sent.is_empty()) else { return Ok(()) };
+        let permit = permit.child();
+        let look = Box::pin(async {
+            if let Some(etag) = self.etags().get(entry)
+                && !self.is_ours(entry, etag).await?
+            {
+                return Ok(None);
+            }
+            self.kept(sent.clone(), Doubt::Trusts).await.map(Some)
+        });
+        let kept = permit.token().run_until_cancelled(look).await.ok_or(Error::Cancelled)?;
+        let Some(kept) = kept? else { return Ok(()) };
         let gone = sent.into_iter().filter(|(file, _)| !kept.contains_key(file));
-        let puts: Vec<_> = gone.map(|(file, sent)| self.put_file(file, sent.key, permit)).collect();
+        let puts: Vec<_> = gone.map(|(file, sent)| self.put_file(file, sent.key, Room::Any, &permit)).collect();
         together(puts, FILES_AT_ONCE, permit.token()).await.map(drop)
     }
 
     /// What is there as it was put.
-    async fn kept(&self, sent: HashMap<PathBuf, Sent>, doubt: Doubt) -> HashMap<PathBuf, Sent> {
-        let there = self.list(sent.len()).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "segments are sent again, since nobody can tell whether they are still there");
-            HashMap::new()
-        });
-        let (put, there) = (&self.etags(), &there);
+    async fn kept(&self, sent: HashMap<PathBuf, Sent>, doubt: Doubt) -> Result<HashMap<PathBuf, Sent>, Error> {
+        let (put, there) = (&self.etags(), &self.list(sent.len()).await?);
         let looks = sent.into_iter().map(|(file, sent)| async move {
             let is_kept = match (put.get(&sent.key), there.get(&sent.key)) {
                 (Some(ours), Some(Some(etag))) => ours == etag,
@@ -164,7 +187,7 @@ impl Publication<'_> {
             is_kept.then_some((file, sent))
         });
         let kept: Vec<_> = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(LOOKS_AT_ONCE).collect().await;
-        kept.into_iter().flatten().collect()
+        Ok(kept.into_iter().flatten().collect())
     }
 
     /// The objects below the output's prefix with their `ETag`s, where these are listed. Where others have put much there,
@@ -187,11 +210,22 @@ impl Publication<'_> {
     }
 
     /// Whether there may be an output that names what went ahead: its objects can have the same bytes and `ETag`s.
-    pub(super) async fn may_be_named(&self) -> Result<bool, Error> {
+    pub(super) async fn may_be_named(&self, key: &str) -> Result<bool, Error> {
         match self.ahead.entry.get() {
             None => Ok(false),
-            Some(entry) => Ok(!self.is_free(entry, &CancellationToken::new()).await?),
+            Some(entry) => Ok(!self.are_free(may_name(entry, key), &CancellationToken::new()).await?),
         }
+    }
+
+    async fn are_free(&self, keys: impl IntoIterator<Item = String>, stop: &CancellationToken) -> Result<bool, Error> {
+        let looks = keys.into_iter().map(|key| async move { self.is_free(&key, stop).await });
+        let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(LOOKS_AT_ONCE);
+        while let Some(is_free) = looks.next().await {
+            if !is_free? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether no output is there. Who may not look does not know.
@@ -205,6 +239,13 @@ impl Publication<'_> {
             Err(error) => Err(cause::error("look at", bucket, entry, &error)),
         }
     }
+}
+
+/// What could name a segment: the entry file of its output, and a playlist beside it, which another output may have as its
+/// entry file.
+fn may_name(entry: &str, key: &str) -> [String; 2] {
+    let beside = key.rsplit_once('/').map_or(PLAYLIST.to_owned(), |(folder, _)| format!("{folder}/{PLAYLIST}"));
+    [entry.to_owned(), beside]
 }
 
 /// What all that is encoded has besides playlists and manifests.

@@ -48,7 +48,7 @@ impl Publication<'_> {
             }
         };
         let completed = match self.put_all_parts(item, &upload, permit).await {
-            Ok(parts) => self.complete(&upload, parts, item.length, permit).await,
+            Ok(parts) => self.complete(item, &upload, parts, permit).await,
             Err(error) => Err(error),
         };
         match completed {
@@ -144,9 +144,9 @@ impl Publication<'_> {
     /// Answers the object's `ETag`.
     async fn complete(
         &self,
+        item: &Item,
         upload: &Upload,
         parts: Vec<CompletedPart>,
-        length: u64,
         permit: &Permit,
     ) -> Result<Option<String>, Error> {
         if permit.is_over() {
@@ -162,10 +162,11 @@ impl Publication<'_> {
             .key(&upload.key)
             .upload_id(&upload.id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .set_if_none_match(item.room.condition())
             .customize()
             .interceptor(Gate::Publish(permit.clone()))
             // S3 reads all of the file once more before it answers.
-            .config_override(self.s3.client.patience(length))
+            .config_override(self.s3.client.patience(item.length))
             .send();
         let patience = permit.time_to_take_back(self.s3.client.timing().clean_up);
         let answer = unless_stopped(permit.token(), patience, request).await.ok_or(Error::Cancelled)?;

@@ -21,6 +21,7 @@ impl Publication<'_> {
             .key(&item.key)
             .content_type(item.media_type)
             .set_metadata(Some(self.metadata()))
+            .set_if_none_match(item.room.condition())
             .body(body(item, 0, item.length).await?)
             .customize()
             .interceptor(Gate::Publish(permit.clone()))

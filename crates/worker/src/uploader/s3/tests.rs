@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;
 
 use self::server::{BUCKET, Network, Server, client, impatient, patient, write_file};
-use super::{Artifact, Destination, Error, Publication, S3, Timing};
+use super::{Artifact, Destination, Error, Publication, Room, S3, Timing};
 use crate::{
     failure::Blame,
     permit::Permit,

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::{Error, FILES_AT_ONCE, Item, Publication, cause, gate::Gate};
 use crate::permit::Permit;
 
-/// Time to delete an object, beside others: two requests.
-const PER_OBJECT: Duration = Duration::from_millis(20);
+/// Time to delete an object, beside others: three or four requests.
+const PER_OBJECT: Duration = Duration::from_millis(50);
 
 /// An object that is there because of this attempt.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ impl Publication<'_> {
     }
 
     async fn take_back(&self, put: &Put, permit: &Permit) {
-        let is_ours = async { Ok(!self.may_be_named().await? && self.is_ours(&put.key, &put.etag).await?) };
+        // What could name it is looked for last, and what names it lists it after that.
+        let is_ours = async { Ok(self.is_ours(&put.key, &put.etag).await? && !self.may_be_named(&put.key).await?) };
         let taken_back = match is_ours.await {
             Ok(true) => self.delete(&put.key, permit).await,
             Ok(false) => Ok(()),

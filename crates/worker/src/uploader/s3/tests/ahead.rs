@@ -171,6 +171,52 @@ async fn nothing_goes_ahead_over_an_output() {
     assert_eq!(started.puts(), 0);
 }
 
+/// Such as that of a single rendition, with the segments' names.
+#[tokio::test]
+async fn nothing_goes_ahead_over_an_output_in_its_folder() {
+    let started = Started::new().await;
+    let (job, publication) = (Job::encoded(), started.publication());
+    started.put("out/480p/playlist.m3u8").await;
+    job.go_ahead(&started.case, &publication).await;
+    assert_eq!(started.case.server.objects(), ["out/480p/playlist.m3u8"]);
+}
+
+#[tokio::test]
+async fn nothing_that_is_there_is_overwritten_ahead_of_time_or_taken_back() {
+    let started = Started::new().await;
+    let (job, publication) = (Job::encoded(), started.publication());
+    started.put("out/480p/0.ts").await;
+    job.go_ahead(&started.case, &publication).await;
+    publication.undo(&started.case.permit).await;
+    assert_eq!(started.case.server.objects(), ["out/480p/0.ts"]);
+    assert_eq!(std::fs::read(started.case.server.object("out/480p/0.ts")).ok().as_deref(), Some(&b"another"[..]));
+}
+
+#[tokio::test]
+async fn a_large_segment_overwrites_nothing_either() {
+    let started = Started::new().await;
+    let (job, publication) = (Job::encoded(), started.publication());
+    started.case.file("output/480p/0.ts", 20 * MIB);
+    started.put("out/480p/0.ts").await;
+    job.go_ahead(&started.case, &publication).await;
+    assert_eq!(std::fs::read(started.case.server.object("out/480p/0.ts")).ok().as_deref(), Some(&b"another"[..]));
+    publication.undo(&started.case.permit).await;
+    assert_eq!(started.case.server.objects(), ["out/480p/0.ts"]);
+}
+
+#[tokio::test]
+async fn an_output_that_another_has_replaced_is_not_mended() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    let master = started.case.scratch.path().join("output/master.m3u8");
+    publication.put_file(master, "out/master.m3u8".into(), Room::Any, &started.case.permit).await.expect("puts");
+    for key in ["out/master.m3u8", "out/480p/0.ts"] {
+        started.put(key).await;
+    }
+    publication.mend(&started.case.permit).await.expect("has nothing to do");
+    assert_eq!(std::fs::read(started.case.server.object("out/480p/0.ts")).ok().as_deref(), Some(&b"another"[..]));
+}
+
 #[tokio::test]
 async fn nothing_goes_ahead_any_more_once_an_output_is_there() {
     let started = Started::new().await;

@@ -58,7 +58,7 @@ async fn what_is_there_stays_once_another_attempt_may_have_begun() {
         let (storage, source) = (case.server.storage(), case.file("ours.ts", 10));
         let destination = signed(&Artifact::File(source.clone()), "job");
         let publication = storage.begin(&destination, case.scratch.path());
-        publication.put_file(source, "out".into(), &case.permit).await.expect("puts");
+        publication.put_file(source, "out".into(), Room::Any, &case.permit).await.expect("puts");
         hands.set(millis);
         publication.undo(&case.permit).await;
         assert_eq!(case.server.objects().len(), left, "{millis}");

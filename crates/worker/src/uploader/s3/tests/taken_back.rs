@@ -10,7 +10,7 @@ async fn take_back(case: &Case, length: usize, undoer: &S3, meanwhile: impl Futu
     let (storage, source) = (case.server.storage(), case.file("ours.mp4", length));
     let destination = destination(&Artifact::File(source.clone()), "out");
     let publication = storage.begin(&destination, case.scratch.path());
-    publication.put_file(source, "out".into(), &case.permit).await.expect("puts");
+    publication.put_file(source, "out".into(), Room::Any, &case.permit).await.expect("puts");
     meanwhile.await;
     Publication { s3: undoer, ..publication }.undo(&case.permit).await;
 }
@@ -65,7 +65,8 @@ async fn what_has_no_known_etag_is_not_noted() {
     let (storage, source) = (case.server.storage(), case.file("ours.mp4", 10));
     let destination = destination(&Artifact::File(source.clone()), "out");
     let publication = storage.begin(&destination, case.scratch.path());
-    publication.note_put(&Item { source, key: "out".into(), length: 10, media_type: "video/mp4" }, None);
+    publication
+        .note_put(&Item { source, key: "out".into(), length: 10, media_type: "video/mp4", room: Room::Any }, None);
     publication.undo(&case.permit).await;
     assert_eq!(case.server.events(), [""; 0]);
 }

@@ -56,7 +56,7 @@ async fn nothing_is_asked_after_a_cancellation() {
     let (storage, source) = (case.server.storage(), case.file("out.mp4", 10));
     let destination = destination(&Artifact::File(source.clone()), "unheard");
     let publication = storage.begin(&destination, case.scratch.path());
-    let item = Item { source, key: "unheard".into(), length: 10, media_type: "video/mp4" };
+    let item = Item { source, key: "unheard".into(), length: 10, media_type: "video/mp4", room: Room::Any };
     // The request itself has its grace.
     case.permit.token().cancel();
     let error = publication.put_small(&item, &case.permit).await.expect_err("it fails");
