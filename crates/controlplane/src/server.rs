@@ -11,12 +11,10 @@ use std::{
 };
 
 use axum::{Router, extract::Request};
+use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use service::lifecycle::Lifecycle;
@@ -25,7 +23,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use self::protocol::Protocol;
+
+mod protocol;
 
 /// How long a client may take to send the head of a request. Longer, and idle sockets could use up the server.
 const HEAD: Duration = Duration::from_secs(10);
@@ -45,6 +48,7 @@ pub async fn serve(
     closing: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
+    let closed = CancellationToken::new();
     let room = Room::new(connections);
     let mut closing = pin!(closing);
     loop {
@@ -55,7 +59,8 @@ pub async fn serve(
         };
         match accepted {
             (permit, Ok((stream, _))) => {
-                let connection = connection(stream, router.clone(), graceful.watcher());
+                // It would take its room twice in the other future.
+                let connection = Box::pin(connection(stream, router.clone(), graceful.watcher(), closed.clone()));
                 lifecycle.spawn("connection", until_abort(connection, permit, lifecycle.clone()));
             }
             (_, Err(error)) if is_of_connection(&error) => {}
@@ -66,6 +71,7 @@ pub async fn serve(
         }
     }
     drop(listener);
+    closed.cancel();
     tokio::select! {
         () = graceful.shutdown() => {}
         () = lifecycle.aborting() => {}
@@ -103,32 +109,40 @@ async fn until_abort(connection: impl Future<Output = ()>, permit: Option<OwnedS
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
+async fn connection(stream: TcpStream, router: Router, watcher: Watcher, closed: CancellationToken) {
     // Events are small and should not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let asked = Arc::new(AtomicBool::new(false));
-    let note = Arc::clone(&asked);
-    let service = TowerToHyperService::new(router.map_request(move |request: Request<_>| {
-        note.store(true, Ordering::Relaxed);
-        request
-    }));
-    let builder = builder();
-    let mut serving = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)));
-    // The head's timeout begins once the protocol is known, which a silent client never lets happen.
-    let first = timeout(HEAD, &mut serving).await;
-    if first.is_err() && asked.load(Ordering::Relaxed) {
-        // A client that went away is no news.
-        let _ = serving.await;
+    let told = closed.run_until_cancelled(timeout(HEAD, protocol::tell(stream))).await;
+    let Some(Ok(Ok((protocol, stream)))) = told else { return };
+    let stream = TokioIo::new(stream);
+    // A client that went away is no news.
+    match protocol {
+        Protocol::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+            let serving = watcher.watch(builder.serve_connection(stream, TowerToHyperService::new(router)));
+            // There may be ten thousand listeners, and this future is the smaller of the two.
+            let _ = Box::pin(serving).await;
+        }
+        Protocol::Http2 => {
+            let asked = Arc::new(AtomicBool::new(false));
+            let note = Arc::clone(&asked);
+            let service = TowerToHyperService::new(router.map_request(move |request: Request<_>| {
+                note.store(true, Ordering::Relaxed);
+                request
+            }));
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).keep_alive_interval(PING);
+            let mut serving = Box::pin(watcher.watch(builder.serve_connection(stream, service)));
+            // It has no such timeout of its own.
+            let first = timeout(HEAD, &mut serving).await;
+            if first.is_err() && asked.load(Ordering::Relaxed) {
+                let _ = serving.await;
+            }
+        }
     }
-}
-
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
-    builder
 }
 
 /// True where only this one connection is broken.
