@@ -1,4 +1,4 @@
-//! Mixed jobs for half an hour: what grows?
+//! Mixed jobs for half an hour, each kind at a rate of its own that the machine easily keeps up with: what grows?
 
 use std::{
     fs,
@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Result, ensure};
 use e2e::{Plane, S3Server, Sandbox, Worker, clips, job, s3, sandbox};
 use nix::unistd::Pid;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
 
 use crate::{
     measure::{Finding, Series, Unit, count, real},
@@ -23,8 +26,15 @@ const WARM: (f64, f64) = (1.0 / 15.0, 1.0 / 6.0);
 /// How often is looked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// How many jobs run at a time, of each kind one.
-const KINDS: [Kind; 5] = [Kind::File, Kind::Ladder, Kind::Bucket, Kind::Cancelled, Kind::Broken];
+/// Time between two jobs of a kind. One after the other as fast as they end, there would be more whenever the machine has
+/// more time, and what is kept of them would grow.
+const KINDS: [(Kind, Duration); 5] = [
+    (Kind::File, Duration::from_secs(4)),
+    (Kind::Ladder, Duration::from_secs(5)),
+    (Kind::Bucket, Duration::from_secs(4)),
+    (Kind::Cancelled, Duration::from_secs(1)),
+    (Kind::Broken, Duration::from_millis(500)),
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -59,9 +69,9 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     let world = Arc::new(World::start().await);
     let start = Instant::now();
     let mut jobs = JoinSet::new();
-    for kind in KINDS {
+    for (kind, period) in KINDS {
         let world = Arc::clone(&world);
-        jobs.spawn(async move { keep_on(&world, kind, start, time).await });
+        jobs.spawn(async move { keep_on(&world, kind, period, start + time).await });
     }
     let (mut samples, mut stores) = (Vec::new(), Vec::new());
     while start.elapsed() < time {
@@ -156,10 +166,12 @@ impl World {
     }
 }
 
-/// Runs jobs of a kind, one after the other, and tells how many.
-async fn keep_on(world: &World, kind: Kind, start: Instant, time: Duration) -> Result<usize> {
-    let mut number = 0;
-    while start.elapsed() < time {
+/// Runs jobs of a kind, one in each period, and tells how many.
+async fn keep_on(world: &World, kind: Kind, period: Duration, end: Instant) -> Result<usize> {
+    let (mut number, mut ticks) = (0, interval(period));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while Instant::now() < end {
+        ticks.tick().await;
         one(world, kind).await?;
         number += 1;
     }
