@@ -6,7 +6,7 @@
 //! Before they are named, each is compared with what the server has: somebody else may have written there meanwhile.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     pin::pin,
     sync::{Mutex, OnceLock, PoisonError},
@@ -209,12 +209,12 @@ impl Publication<'_> {
         Ok(there)
     }
 
-    /// Whether there may be an output that names what went ahead: its objects can have the same bytes and `ETag`s.
-    pub(super) async fn may_be_named(&self, key: &str) -> Result<bool, Error> {
-        match self.ahead.entry.get() {
-            None => Ok(false),
-            Some(entry) => Ok(!self.are_free(may_name(entry, key), &CancellationToken::new()).await?),
-        }
+    /// Whether there may be another output that names what went ahead: its objects can have the same bytes and `ETag`s.
+    /// `own` are the playlists and all else that this attempt put.
+    pub(super) async fn may_be_named(&self, key: &str, own: &HashSet<String>) -> Result<bool, Error> {
+        let Some(entry) = self.ahead.entry.get() else { return Ok(false) };
+        let others = may_name(entry, key).into_iter().filter(|name| name == entry || !own.contains(name));
+        Ok(!self.are_free(others, &CancellationToken::new()).await?)
     }
 
     async fn are_free(&self, keys: impl IntoIterator<Item = String>, stop: &CancellationToken) -> Result<bool, Error> {

@@ -1,6 +1,10 @@
 //! Takes back the objects that an attempt put, but not what others put in their place meanwhile.
 
-use std::{collections::HashMap, sync::PoisonError, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::PoisonError,
+    time::Duration,
+};
 
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use futures_util::{StreamExt as _, stream};
@@ -47,7 +51,8 @@ impl Publication<'_> {
     pub(in crate::uploader) async fn undo(&self, permit: &Permit) {
         let mut put = std::mem::take(&mut *self.put.lock().unwrap_or_else(PoisonError::into_inner));
         put.reverse();
-        let deletes: Vec<_> = put.iter().map(|put| self.take_back(put, permit)).collect();
+        let own = put.iter().map(|put| put.key.clone()).collect();
+        let deletes: Vec<_> = put.iter().map(|put| self.take_back(put, &own, permit)).collect();
         let deletes = stream::iter(deletes).buffered(FILES_AT_ONCE).collect::<()>();
         let objects = u32::try_from(put.len()).unwrap_or(u32::MAX);
         let limit = self.s3.client.timing().clean_up.saturating_add(PER_OBJECT.saturating_mul(objects));
@@ -60,9 +65,10 @@ impl Publication<'_> {
         }
     }
 
-    async fn take_back(&self, put: &Put, permit: &Permit) {
+    async fn take_back(&self, put: &Put, own: &HashSet<String>, permit: &Permit) {
         // What could name it is looked for last, and what names it lists it after that.
-        let is_ours = async { Ok(self.is_ours(&put.key, &put.etag).await? && !self.may_be_named(&put.key).await?) };
+        let is_ours =
+            async { Ok(self.is_ours(&put.key, &put.etag).await? && !self.may_be_named(&put.key, own).await?) };
         let taken_back = match is_ours.await {
             Ok(true) => self.delete(&put.key, permit).await,
             Ok(false) => Ok(()),

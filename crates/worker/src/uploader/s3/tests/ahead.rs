@@ -153,6 +153,18 @@ async fn what_went_ahead_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn playlists_that_followed_are_taken_back_too() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    for name in ["480p/playlist.m3u8", "720p/playlist.m3u8"] {
+        let file = started.case.scratch.path().join("output").join(name);
+        publication.put_file(file, format!("out/{name}"), Room::Any, &started.case.permit).await.expect("puts");
+    }
+    publication.undo(&started.case.permit).await;
+    started.case.assert_nothing_left();
+}
+
+#[tokio::test]
 async fn what_another_output_may_name_stays() {
     let started = Started::new().await;
     let publication = started.go_ahead().await;
