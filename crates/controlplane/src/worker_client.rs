@@ -44,6 +44,7 @@ const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Connection {
     client: WorkerServiceClient<Line>,
+    line: Line,
 }
 
 /// The events of a task. Dropping it closes the stream, which stops a task without a lease.
@@ -84,12 +85,18 @@ impl Connection {
         let open = async {
             let worker: Uri = address.url().parse().map_err(|error| Error::Connect(Box::new(error)))?;
             let line = Line::open(worker.clone(), limit).await.map_err(Error::Connect)?;
-            let client = WorkerServiceClient::with_origin(line, worker).max_decoding_message_size(MAX_MESSAGE);
-            let connection = Self { client };
+            let client = WorkerServiceClient::with_origin(line.clone(), worker).max_decoding_message_size(MAX_MESSAGE);
+            let connection = Self { client, line };
             let status = connection.status().await?;
             Ok((connection, status))
         };
         timeout(limit, Box::pin(open)).await.unwrap_or(Err(Error::Timeout(limit)))
+    }
+
+    /// True once no call can be made over it any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.line.is_closed()
     }
 
     async fn status(&self) -> Result<WorkerStatus, Error> {

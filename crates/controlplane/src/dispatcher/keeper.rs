@@ -28,6 +28,9 @@ impl SharedFence {
 pub(super) struct Keeper {
     /// Cancelled when the worker says that it does not know the attempt.
     pub(super) unknown: CancellationToken,
+    /// Cancelled when nothing can be asked over the connection any more, though its streams may go on (RFC 9113, section
+    /// 6.8).
+    pub(super) closed: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -39,8 +42,8 @@ impl Keeper {
         attempt: AttemptName,
         connection: Connection,
     ) -> Self {
-        let (unknown, stop) = (CancellationToken::new(), CancellationToken::new());
-        let keep = keep(Arc::clone(shared), fence, attempt, connection, unknown.clone());
+        let (unknown, closed, stop) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let keep = keep(Arc::clone(shared), fence, attempt, connection, unknown.clone(), closed.clone());
         let stopped = stop.clone();
         let aborting = shared.lifecycle.hard_token();
         shared.lifecycle.spawn("keeper", async move {
@@ -50,7 +53,7 @@ impl Keeper {
                 () = aborting.cancelled() => {}
             }
         });
-        Self { unknown, _stop: stop.drop_guard() }
+        Self { unknown, closed, _stop: stop.drop_guard() }
     }
 }
 
@@ -60,6 +63,7 @@ async fn keep(
     attempt: AttemptName,
     connection: Connection,
     unknown: CancellationToken,
+    closed: CancellationToken,
 ) {
     loop {
         let pace = fence.lock().pace();
@@ -72,6 +76,9 @@ async fn keep(
                     Ok(_) => return unknown.cancel(),
                     Err(error) => {
                         tracing::debug!(job.id = %attempt.job, error = error.chain(), "lease cannot be renewed");
+                        if connection.is_closed() {
+                            return closed.cancel();
+                        }
                     }
                 }
             }

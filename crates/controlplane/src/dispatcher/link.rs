@@ -46,6 +46,7 @@ impl Drive {
         let keeper =
             self.fence.clone().map(|fence| Keeper::start(&self.shared, fence, self.name(), task.connection().clone()));
         let unknown = keeper.as_ref().map(|keeper| keeper.unknown.clone()).unwrap_or_default();
+        let closed = keeper.as_ref().map(|keeper| keeper.closed.clone()).unwrap_or_default();
         let (lifecycle, handle, leased) = (self.shared.lifecycle.clone(), self.handle.clone(), keeper.is_some());
         let unconfirmed = self.unconfirmed(&task);
         tokio::pin!(unconfirmed);
@@ -58,6 +59,7 @@ impl Drive {
                 heard = timeout(self.shared.limits.silence, task.next()) => heard,
                 () = lifecycle.stopping(), if leased && self.shared.rules.durable_store => return Err(End::Left),
                 () = &mut unconfirmed => return Ok(self.abandon()),
+                () = closed.cancelled(), if leased => return Ok("its connection takes no more calls".to_owned()),
                 // A renewal that was answered meanwhile has moved the fence.
                 () = until(over) => {
                     if self.fence.as_ref().is_some_and(|fence| fence.lock().over_at() <= Instant::now()) {

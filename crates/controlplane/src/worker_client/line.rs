@@ -42,6 +42,11 @@ impl Line {
         });
         Ok(Self(sender))
     }
+
+    /// True once no call can be made over it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
 }
 
 impl Service<Request<Body>> for Line {
