@@ -56,7 +56,11 @@ pub struct Task {
 
 /// A worker's status whenever it changes.
 #[derive(Debug)]
-pub struct Watch(Streaming<v1::WorkerStatus>);
+pub struct Watch {
+    stream: Streaming<v1::WorkerStatus>,
+    /// The stream ends with it.
+    _connection: Connection,
+}
 
 /// One try at a job, as a worker knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +192,8 @@ impl Connection {
     /// When it does not answer within `limit`, or does not know how.
     pub async fn watch(&self, limit: Duration) -> Result<Watch, Error> {
         let mut client = self.client.clone();
-        Ok(Watch(within(limit, client.watch_status(v1::StatusRequest {})).await?.into_inner()))
+        let answer = within(limit, client.watch_status(v1::StatusRequest {})).await?;
+        Ok(Watch { stream: answer.into_inner(), _connection: self.clone() })
     }
 }
 
@@ -198,7 +203,7 @@ impl Watch {
     /// # Errors
     /// When the stream broke.
     pub async fn next(&mut self) -> Result<Option<WorkerStatus>, Error> {
-        Ok(self.0.message().await?.map(WorkerStatus::from))
+        Ok(self.stream.message().await?.map(WorkerStatus::from))
     }
 }
 
