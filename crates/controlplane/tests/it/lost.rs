@@ -1,11 +1,13 @@
 //! Workers that vanish, fall silent or forget: the job ends, and clients learn of it.
 
+use std::time::Duration;
+
 use proto::v1::JobStatus::Processing;
 use serde_json::Value;
 
 use crate::{
     plane::{Plane, limits, statuses, until},
-    stub::{Answers, Job, Manners, Stub},
+    stub::{Answers, Job, Manners, PATIENCE, Stub},
 };
 
 /// A job that its worker has begun.
@@ -128,4 +130,20 @@ async fn a_job_that_no_worker_ever_began_has_not_been_tried() {
     worker.job().await.complete();
     let events = plane.events(&id).await.rest().await;
     assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_attempt_whose_connection_takes_no_more_calls_is_found_again() {
+    let lease = Some((Duration::from_secs(2), PATIENCE));
+    let mut worker = Stub::start(Manners { slots: 1, lease, ..Manners::default() }).await;
+    let plane = Plane::over(&[worker.address]).await;
+    let (id, job) = begun(&plane, &mut worker).await;
+    worker.drain();
+    // One may be under way; none reaches it over the old connection.
+    let before = worker.renewals() + 2;
+    until(async || worker.renewals() > before).await;
+    job.complete();
+    let events = plane.events(&id).await.rest().await;
+    assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_COMPLETED"), "{events:?}");
+    assert_eq!(plane.job(&id).await["attempts"].as_array().map(Vec::len), Some(1));
 }

@@ -26,7 +26,7 @@ use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::timeout,
 };
-use tokio_stream::{Stream, wrappers::TcpListenerStream};
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status, transport::Server};
 
 pub(crate) use manners::{Answers, Manners, Release};
@@ -51,6 +51,8 @@ struct Inner {
     submissions: AtomicUsize,
     renewals: AtomicUsize,
     abandoned: Notify,
+    /// Changes when every connection is to take no more calls.
+    drains: watch::Sender<()>,
 }
 
 /// The events of a job, and the streams that carry them.
@@ -123,16 +125,20 @@ impl Stub {
             submissions: AtomicUsize::new(0),
             renewals: AtomicUsize::new(0),
             abandoned: Notify::new(),
+            drains: watch::Sender::new(()),
         });
         // A runtime of its own can be dropped like a machine.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (bound, address_of) = oneshot::channel();
-        let (service, address) = (answers::Service(Arc::clone(&inner)), address.to_owned());
+        let (served, address) = (Arc::clone(&inner), address.to_owned());
         runtime.spawn(async move {
-            let listener = bind(&address).await;
+            let listener = Arc::new(bind(&address).await);
             bound.send(listener.local_addr().expect("bound")).expect("the test waits");
-            let server = Server::builder().add_service(WorkerServiceServer::new(service));
-            server.serve_with_incoming(TcpListenerStream::new(listener)).await.expect("a server");
+            loop {
+                let mut drain = served.drains.subscribe();
+                tokio::spawn(serve(Arc::clone(&listener), Arc::clone(&served), drain.clone()));
+                drain.changed().await.expect("it is never dropped");
+            }
         });
         let address = address_of.await.expect("bound");
         Self { address, inner, jobs: new_jobs, cancels: new_cancels, releases: new_releases, runtime: Some(runtime) }
@@ -169,6 +175,11 @@ impl Stub {
         }
     }
 
+    /// Takes no more calls over any connection that is open; what runs over it goes on (RFC 9113, section 6.8: GOAWAY).
+    pub(crate) fn drain(&self) {
+        self.inner.drains.send_replace(());
+    }
+
     /// Waits until the caller has gone away from a call that was never answered.
     pub(crate) async fn abandoned(&self) {
         timeout(PATIENCE, self.inner.abandoned.notified()).await.expect("the call is dropped in time");
@@ -187,6 +198,18 @@ impl Stub {
     pub(crate) fn kill(self) {
         drop(self);
     }
+}
+
+/// Serves new connections until they are drained, and those that are open then to their end.
+async fn serve(listener: Arc<TcpListener>, inner: Arc<Inner>, mut drain: watch::Receiver<()>) {
+    let incoming = async_stream::stream! {
+        loop {
+            yield listener.accept().await.map(|(connection, _)| connection);
+        }
+    };
+    let server = Server::builder().add_service(WorkerServiceServer::new(answers::Service(inner)));
+    let drained = async move { drain.changed().await.expect("it is never dropped") };
+    server.serve_with_incoming_shutdown(Box::pin(incoming), drained).await.expect("a server");
 }
 
 /// Binds; a stub that was killed there gives its port back a moment later.
