@@ -6,8 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::ExitStatus,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use preset::Preset;
@@ -28,6 +27,7 @@ pub(crate) mod join;
 mod master;
 mod part;
 mod progress;
+mod watchdog;
 
 /// Limits of one encode.
 #[derive(Debug, Clone)]
@@ -129,14 +129,14 @@ async fn supervise(
     cancel: &CancellationToken,
 ) -> Result<Tail, Error> {
     let mut parser = progress::Parser::default();
-    let activity = Activity::default();
+    let activity = watchdog::Activity::default();
     let on_output = |bytes: &[u8]| {
         for progress in parser.push(bytes) {
             activity.touch();
             report(progress);
         }
     };
-    let watchdog = Watchdog { limits, activity: &activity, directory };
+    let watchdog = watchdog::Watchdog { limits, activity: &activity, directory };
     let (ended, tail) = run(ffmpeg, on_output, watchdog.give_up(cancel)).await?;
     match ended {
         // What cannot be written any more when a file is closed, ffmpeg mentions and calls a success.
@@ -213,60 +213,6 @@ fn broke_off(tail: &Tail, input: &Input) -> Result<(), Error> {
     match tail.lines().find_map(error) {
         Some(error) => Err(Error::Failed(format!("input_url: broke off: {error}"))),
         None => Ok(()),
-    }
-}
-
-/// When ffmpeg last came further.
-struct Activity(Mutex<Instant>);
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
-    }
-}
-
-impl Activity {
-    fn touch(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn quiet(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
-/// Decides when to stop waiting for ffmpeg.
-struct Watchdog<'a> {
-    limits: &'a Limits,
-    activity: &'a Activity,
-    directory: &'a Path,
-}
-
-impl Watchdog<'_> {
-    async fn give_up(&self, cancel: &CancellationToken) -> Error {
-        tokio::select! {
-            () = cancel.cancelled() => Error::Cancelled,
-            () = tokio::time::sleep(self.limits.total) => Error::TimedOut(self.limits.total),
-            () = self.stall() => Error::Stalled(self.limits.stall),
-        }
-    }
-
-    async fn stall(&self) {
-        loop {
-            let quiet = self.activity.quiet();
-            match self.limits.stall.checked_sub(quiet) {
-                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
-                // Moving an MP4's index to the front of a large file reports nothing, but writes.
-                Some(_) | None if self.wrote_lately() => self.activity.touch(),
-                Some(_) | None => return,
-            }
-        }
-    }
-
-    fn wrote_lately(&self) -> bool {
-        let modified = std::fs::metadata(self.directory.join(OUTPUT_FILE)).and_then(|file| file.modified());
-        let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-        age.is_ok_and(|age| age < self.limits.stall)
     }
 }
 
