@@ -20,6 +20,7 @@ mod media;
 mod parts;
 mod permit;
 mod plan;
+mod playlist;
 mod proof;
 mod scratch;
 mod server;

@@ -1,6 +1,6 @@
 //! Facts about a media file, as ffprobe tells them. Unknown is `None`, never zero.
 
-use std::{ffi::OsString, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::Path, time::Duration};
 
 use preset::Size;
 use tokio_util::sync::CancellationToken;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     failure::Blame,
     tool::{Ended, Invocation, Tail, Tools, run},
+    validator::uri,
 };
 
 pub(crate) use frames::{Measured, Patience, keys_before, measure};
@@ -18,6 +19,13 @@ pub(crate) mod known;
 
 /// ffprobe's answer is a few kilobytes; thousands of streams would be hostile.
 const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A line of a hundred bytes for each packet in two segments of each rendition.
+const MAX_PACKETS: usize = 16 * 1024 * 1024;
+
+/// How playlists of the worker's own are opened. A stream that is not in the first segments is looked for in all.
+pub(crate) const VARIANTS: [&str; 9] =
+    ["-protocol_whitelist", "file", "-f", "hls", "-probesize", "32M", "-analyzeduration", "3600M", "-i"];
 
 /// A container and the streams that matter.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -151,6 +159,29 @@ pub(crate) struct Audio {
     pub(crate) duration: Option<f64>,
 }
 
+/// What is in a variant of a master playlist.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Variant {
+    /// Its streams. When they run, their packets tell.
+    pub(crate) media: Media,
+    /// Packets of the picture, in the order in which they are stored.
+    pub(crate) pictures: Vec<Packet>,
+    /// Packets of the sound.
+    pub(crate) sounds: Vec<Packet>,
+}
+
+/// When something is shown or heard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Packet {
+    /// From then on, in seconds on the container's clock.
+    pub(crate) start: f64,
+    /// So long, in seconds; 0 where that is not known.
+    pub(crate) length: f64,
+    /// Where it is stored: byte from the start of the variant's first file. What is stored inside another packet has its
+    /// place.
+    pub(crate) place: u64,
+}
+
 /// Why ffprobe told nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
@@ -211,18 +242,51 @@ pub(crate) async fn probe(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Media, ProbeError> {
-    let mut args: Vec<OsString> = ["-v", "error", "-of", "json", "-show_entries", json::ENTRIES].map(Into::into).into();
+    let answer = ask(tools, json::ENTRIES, input, MAX_ANSWER, limit, cancel).await?;
+    json::parse(&answer).map_err(ProbeError::Nonsense)
+}
+
+/// Asks ffprobe about the variants of a master playlist that [`playlist::master`] made: the first is number 1. Those of
+/// which it tells nothing are missing. All of them is read, for the times of all packets.
+///
+/// # Errors
+/// Why ffprobe told nothing, which one variant may be to blame for.
+///
+/// [`playlist::master`]: crate::playlist::master
+pub(crate) async fn probe_variants(
+    tools: &Tools,
+    master: &Path,
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<usize, Variant>, ProbeError> {
+    let mut args: Vec<OsString> = VARIANTS.map(Into::into).into();
+    args.push(uri::file(master));
+    let input = Input { args, proxy: None };
+    let answer = ask(tools, json::VARIANT_ENTRIES, &input, MAX_PACKETS, limit, cancel).await?;
+    json::variants(&answer).map_err(ProbeError::Nonsense)
+}
+
+/// ffprobe's words about `entries` of an input, as JSON, and no more than about `most` bytes.
+async fn ask(
+    tools: &Tools,
+    entries: &str,
+    input: &Input,
+    most: usize,
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, ProbeError> {
+    let mut args: Vec<OsString> = ["-v", "error", "-of", "json=c=1", "-show_entries", entries].map(Into::into).into();
     args.extend_from_slice(&input.args);
     let ffprobe = Invocation::new(&tools.ffprobe, args).through(input.proxy);
     let mut answer = Vec::new();
     let collect = |bytes: &[u8]| {
-        if answer.len() < MAX_ANSWER {
+        if answer.len() < most {
             answer.extend_from_slice(bytes);
         }
     };
     let (ended, tail) = run(&ffprobe, collect, give_up(limit, cancel)).await?;
     match ended {
-        Ended::Exited(status) if status.success() => json::parse(&answer).map_err(ProbeError::Nonsense),
+        Ended::Exited(status) if status.success() => Ok(answer),
         Ended::Exited(status) => Err(match std::os::unix::process::ExitStatusExt::signal(&status) {
             Some(signal) => ProbeError::Killed(signal),
             None => ProbeError::Unreadable(tail),

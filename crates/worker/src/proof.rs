@@ -29,7 +29,7 @@ use time::Time;
 
 #[cfg(test)]
 pub(crate) use output::Proved;
-pub(crate) use output::{Parts, Track, prove, readable};
+pub(crate) use output::{Parts, Track, prove};
 
 mod expected;
 mod follow;

@@ -34,7 +34,7 @@ mod tests;
 mod timeline;
 pub(crate) mod uri;
 
-/// How many renditions are looked at side by side. Each takes two processes.
+/// How many renditions are decoded side by side.
 const AT_ONCE: usize = 2;
 
 /// How thoroughly outputs are looked at.
@@ -86,6 +86,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) source: &'a Media,
     /// The MP4 file, or the folder of a directory output.
     pub(crate) output: &'a Path,
+    /// Where playlists are made.
+    pub(crate) scratch: &'a Path,
 }
 
 /// Why an output could not be judged.
@@ -142,11 +144,20 @@ impl Validator {
         if !findings.is_empty() {
             return Ok(Report { findings });
         }
-        let looks: Vec<_> = tracks.iter().map(|track| self.look(track, &expected, cancel)).collect();
-        let (mut observed, found): (Vec<_>, Vec<_>) =
-            stream::iter(looks).buffered(AT_ONCE).try_collect::<Vec<_>>().await?.into_iter().unzip();
-        findings.extend(found.into_iter().flatten());
-        findings.extend(self.sample(&tracks, &observed, cancel).await?);
+        let observe = probe::observe(&self.tools, &tracks, subject.scratch, self.timeout, cancel);
+        let (observed, decoded) = match self.level {
+            Level::Minimal | Level::Strict => (observe.await?, None),
+            Level::Standard => tokio::try_join!(observe, self.sample(&tracks, &expected, cancel))?,
+        };
+        let mut observed: Vec<_> =
+            observed.into_iter().map(|one| one.map_err(|finding| findings.push(finding)).ok()).collect();
+        findings.extend(match (self.level, decoded) {
+            (Level::Minimal | Level::Standard, None) => Vec::new(),
+            (Level::Minimal | Level::Standard, Some(_)) => {
+                self.sample_each(&tracks, &observed, &expected, cancel).await?
+            }
+            (Level::Strict, _) => self.decode_each(&tracks, &observed, cancel).await?,
+        });
         probe::lend_audio(&tracks, &mut observed);
         for (track, observed) in tracks.iter().zip(&observed) {
             if let Some(observed) = observed {
@@ -172,64 +183,47 @@ impl Validator {
         Ok(tracks.into_iter().map(|track| track.into_read(has_sound)).collect())
     }
 
-    /// What one track is, and what is wrong with it alone. A track that ffprobe cannot read has no facts.
-    async fn look(
+    /// Decodes samples of all tracks in one process: its start takes as long as a few samples.
+    async fn sample(
         &self,
-        track: &Track,
+        tracks: &[Track],
         expected: &Expectation,
         cancel: &CancellationToken,
-    ) -> Result<(Option<Observed>, Vec<Finding>), Error> {
-        let probe = probe::observe(&self.tools, track, self.timeout, cancel);
-        let (observed, decoded) = match (self.level, track.single_file()) {
-            (Level::Standard, Some(file)) => {
-                let samples = decode::file_samples(file, expected.length());
-                tokio::try_join!(probe, self.decode(samples, self.timeout, cancel))?
-            }
-            (Level::Strict, _) => {
-                let observed = probe.await?;
-                let decoded = match &observed {
-                    Ok(observed) => self.decode_everything(track, observed, cancel).await?,
-                    Err(_) => None,
-                };
-                (observed, decoded)
-            }
-            // Of segments, samples of all tracks are decoded together.
-            (Level::Minimal | Level::Standard, _) => (probe.await?, None),
-        };
-        let (observed, unreadable) = match observed {
-            Ok(observed) => (Some(observed), None),
-            Err(finding) => (None, Some(finding)),
-        };
-        let findings = unreadable.into_iter().chain(decoded).map(|finding| finding.about(&track.name)).collect();
-        Ok((observed, findings))
+    ) -> Result<Option<Finding>, Error> {
+        let samples = tracks.iter().flat_map(|track| decode::samples(track, None, expected.length())).collect();
+        self.decode(samples, self.timeout, cancel).await
     }
 
-    /// Decodes samples of segments, of all tracks in one process: its start takes as long as a few samples. Which track it
-    /// complains about is asked only then.
-    async fn sample(
+    /// Which tracks [`Self::sample`] complained about, if any: ffmpeg also does when a segment has nothing of a stream.
+    async fn sample_each(
+        &self,
+        tracks: &[Track],
+        observed: &[Option<Observed>],
+        expected: &Expectation,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Finding>, Error> {
+        let mut findings = Vec::new();
+        let is_readable =
+            |(track, observed): &(&Track, &Option<_>)| observed.is_some() || track.single_file().is_some();
+        for (track, observed) in tracks.iter().zip(observed).filter(is_readable) {
+            let samples = decode::samples(track, observed.as_ref(), expected.length());
+            findings
+                .extend(self.decode(samples, self.timeout, cancel).await?.map(|finding| finding.about(&track.name)));
+        }
+        Ok(findings)
+    }
+
+    async fn decode_each(
         &self,
         tracks: &[Track],
         observed: &[Option<Observed>],
         cancel: &CancellationToken,
     ) -> Result<Vec<Finding>, Error> {
-        let in_segments = |(track, observed): (&'_ Track, &Option<Observed>)| {
-            let samples = decode::segment_samples(track, observed.as_ref()?);
-            track.single_file().is_none().then(|| (track.name.clone(), samples))
-        };
-        let samples: Vec<_> = match self.level {
-            Level::Standard => tracks.iter().zip(observed).filter_map(in_segments).collect(),
-            Level::Minimal | Level::Strict => Vec::new(),
-        };
-        let all: Vec<_> = samples.iter().flat_map(|(_, samples)| samples.clone()).collect();
-        if all.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Some(finding) = self.decode(all, self.timeout, cancel).await? else { return Ok(Vec::new()) };
-        let mut findings = Vec::new();
-        for (name, samples) in samples {
-            findings.extend(self.decode(samples, self.timeout, cancel).await?.map(|finding| finding.about(&name)));
-        }
-        Ok(if findings.is_empty() { vec![finding] } else { findings })
+        let readable = tracks.iter().zip(observed).filter_map(|(track, observed)| Some((track, observed.as_ref()?)));
+        let decodes: Vec<_> =
+            readable.map(|(track, observed)| self.decode_everything(track, observed, cancel)).collect();
+        let findings: Vec<_> = stream::iter(decodes).buffered(AT_ONCE).try_collect().await?;
+        Ok(findings.into_iter().flatten().collect())
     }
 
     async fn decode_everything(
@@ -239,7 +233,8 @@ impl Validator {
         cancel: &CancellationToken,
     ) -> Result<Option<Finding>, Error> {
         let length = Duration::try_from_secs_f64(observed.length().unwrap_or_default()).unwrap_or_default();
-        self.decode(decode::everything(track), self.timeout.saturating_add(length), cancel).await
+        let limit = self.timeout.saturating_add(length);
+        Ok(self.decode(decode::everything(track), limit, cancel).await?.map(|finding| finding.about(&track.name)))
     }
 
     async fn decode(

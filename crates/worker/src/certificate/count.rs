@@ -1,13 +1,20 @@
 //! Counts what is in an output without decoding it: by the index of an MP4, by the packets of segments.
 
-use std::{ffi::OsStr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::Path,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Survey;
 use crate::{
-    proof::{self, SAMPLES_PER_PACKET, Track},
+    media,
+    playlist::{self, Reel},
+    proof::{SAMPLES_PER_PACKET, Track},
     tool::{self, Ended, Invocation, Tools},
     validator::{self, uri},
 };
@@ -38,6 +45,8 @@ struct Stream {
     nb_frames: Option<String>,
     nb_read_packets: Option<String>,
     sample_rate: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 impl Stream {
@@ -61,9 +70,9 @@ pub(super) struct Tally {
 
 impl Tally {
     /// `None` where a stream's packets are not told, or nothing is.
-    fn of(answer: &Answer, has_index: bool) -> Option<Self> {
+    fn of(streams: &[Stream], has_index: bool) -> Option<Self> {
         let mut tally = Self::default();
-        for stream in &answer.streams {
+        for stream in streams {
             match stream.codec_type.as_deref() {
                 Some("video") => tally.video = Some(stream.packets(has_index)?),
                 Some("audio") => {
@@ -73,7 +82,7 @@ impl Tally {
                 Some(_) | None => {}
             }
         }
-        (!answer.streams.is_empty()).then_some(tally)
+        (!streams.is_empty()).then_some(tally)
     }
 
     /// Of more files of the same streams. What is not in all of them is not known.
@@ -102,14 +111,16 @@ pub(crate) async fn count(
     cancel: &CancellationToken,
 ) -> Result<Counts, validator::Error> {
     let mut counts = Counts { frames: vec![None; renditions], ..Counts::default() };
-    for (number, track) in tracks.iter().enumerate() {
-        let (counted, left) = survey.part(track);
-        let mut tallies: Vec<_> = counted.into_iter().map(Some).collect();
-        if !left.pieces.is_empty() {
-            tallies.push(tally(tools, &left, number, folder, limit, cancel).await?);
-        }
-        let tallies: Option<Vec<_>> = tallies.into_iter().collect();
-        let total = tallies.and_then(|tallies| tallies.into_iter().reduce(Tally::plus)).unwrap_or_default();
+    let parts: Vec<_> = tracks.iter().map(|track| survey.part(track)).collect();
+    let left: Vec<_> = parts.iter().map(|(_, left)| left).filter(|left| !left.pieces.is_empty()).collect();
+    let mut left_tallies = tallies(tools, &left, folder, limit, cancel).await?.into_iter();
+    for (track, (mut counted, left)) in tracks.iter().zip(parts) {
+        let is_counted = left.pieces.is_empty() || {
+            let tally = left_tallies.next().flatten();
+            counted.extend(tally);
+            tally.is_some()
+        };
+        let total = counted.into_iter().reduce(Tally::plus).filter(|_| is_counted).unwrap_or_default();
         if let Some(rendition) = track.rendition {
             counts.frames[rendition] = total.video;
         }
@@ -121,39 +132,59 @@ pub(crate) async fn count(
     Ok(counts)
 }
 
-/// Counts a track's files; `None` where that cannot be done.
+/// Counts the files of some tracks, each of which has some; `None` where that cannot be done.
 ///
 /// # Errors
 /// When ffprobe cannot do its work.
-pub(super) async fn tally(
+pub(super) async fn tallies(
     tools: &Tools,
-    track: &Track,
-    number: usize,
+    tracks: &[&Track],
     folder: &Path,
     limit: Duration,
     cancel: &CancellationToken,
-) -> Result<Option<Tally>, validator::Error> {
-    let unreadable = |source| validator::Error::Read { path: format!("track {number}"), source };
-    let file = proof::readable(track, number, folder).await.map_err(unreadable)?;
-    // An index counts at once; segments have none.
-    let has_index = file.extension() == Some(OsStr::new("mp4"));
-    let answer = ask(tools, &file, !has_index, limit, cancel).await?;
-    Ok(answer.and_then(|answer| Tally::of(&answer, has_index)))
+) -> Result<Vec<Option<Tally>>, validator::Error> {
+    let reels: Vec<_> = tracks.iter().map(|track| track.reel()).collect();
+    match reels.as_slice() {
+        [] => Ok(Vec::new()),
+        // An index counts at once; segments have none.
+        [Reel { init: None, pieces }] if pieces[0].extension() == Some(OsStr::new("mp4")) => {
+            let streams = ask(tools, &[uri::file(pieces[0])], limit, cancel).await?;
+            Ok(vec![streams.and_then(|streams| Tally::of(&streams, true))])
+        }
+        reels => segments(tools, reels, folder, limit, cancel).await,
+    }
 }
 
-async fn ask(
+/// Counts the packets of segments, of all tracks in one process: its start takes as long as to count a dozen.
+async fn segments(
     tools: &Tools,
-    file: &Path,
-    packets: bool,
+    reels: &[Reel<'_>],
+    folder: &Path,
     limit: Duration,
     cancel: &CancellationToken,
-) -> Result<Option<Answer>, validator::Error> {
-    let entries = "stream=codec_type,nb_frames,nb_read_packets,sample_rate";
-    let mut args: Vec<_> = ["-v", "error", "-of", "json", "-show_entries", entries].map(Into::into).into();
-    if packets {
-        args.push("-count_packets".into());
+) -> Result<Vec<Option<Tally>>, validator::Error> {
+    let unwritten = |source| validator::Error::Read { path: "playlists of the count".into(), source };
+    let master = playlist::master(reels, folder, "count").await.map_err(unwritten)?;
+    let mut input: Vec<OsString> = ["-count_packets"].into_iter().chain(media::VARIANTS).map(Into::into).collect();
+    input.push(uri::file(&master));
+    let mut variants = BTreeMap::<usize, Vec<Stream>>::new();
+    for stream in ask(tools, &input, limit, cancel).await?.unwrap_or_default() {
+        let variant = stream.tags.get("variant_bitrate").and_then(|number| number.parse().ok());
+        variants.entry(variant.unwrap_or_default()).or_default().push(stream);
     }
-    args.extend(["-protocol_whitelist".into(), "file".into(), uri::file(file)]);
+    Ok((1..=reels.len()).map(|variant| Tally::of(variants.get(&variant)?, false)).collect())
+}
+
+/// The streams of an input, or nothing where ffprobe cannot read it.
+async fn ask(
+    tools: &Tools,
+    input: &[OsString],
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Option<Vec<Stream>>, validator::Error> {
+    let entries = "stream=codec_type,nb_frames,nb_read_packets,sample_rate:stream_tags=variant_bitrate";
+    let mut args: Vec<_> = ["-v", "error", "-of", "json", "-show_entries", entries].map(Into::into).into();
+    args.extend_from_slice(input);
     let mut answer = Vec::new();
     let collect = |bytes: &[u8]| {
         if answer.len() < MAX_ANSWER {
@@ -163,7 +194,9 @@ async fn ask(
     let ffprobe = Invocation::new(&tools.ffprobe, args);
     let stop = validator::give_up(limit, cancel);
     match tool::run(&ffprobe, collect, stop).await.map_err(validator::Error::Start)? {
-        (Ended::Exited(status), _) if status.success() => Ok(serde_json::from_slice(&answer).ok()),
+        (Ended::Exited(status), _) if status.success() => {
+            Ok(serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.streams))
+        }
         (Ended::Exited(_), _) => Ok(None),
         (Ended::Stopped(error), _) => Err(error),
     }
@@ -184,7 +217,7 @@ mod tests {
     #[case::nothing(false, "", "unknown")]
     fn packets_are_known_or_not(#[case] has_index: bool, #[case] stream: &str, #[case] video: &str) {
         let answer: Answer = serde_json::from_str(&format!("{{\"streams\":[{stream}]}}")).expect("parses");
-        let tally = Tally::of(&answer, has_index);
+        let tally = Tally::of(&answer.streams, has_index);
         assert_eq!(tally.map_or_else(|| "unknown".to_owned(), |tally| format!("known {:?}", tally.video)), video);
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::count::{Tally, tally};
+use super::count::{Tally, tallies};
 use crate::{
     folder::{Segments, Version},
     parts,
@@ -112,8 +112,10 @@ impl Survey {
     ) -> io::Result<()> {
         let pieces = segments.iter().map(|(path, _)| path.clone()).collect();
         let track = Track { init: None, pieces, rendition: None, audio: false };
-        let counted = tally(tools, &track, 0, scratch, limit, cancel).await.map_err(io::Error::other)?;
-        self.batches.extend(counted.map(|tally| Batch { segments, tally }));
+        let counted = tallies(tools, &[&track], scratch, limit, cancel).await.map_err(io::Error::other)?;
+        if let [Some(tally)] = counted[..] {
+            self.batches.push(Batch { segments, tally });
+        }
         Ok(())
     }
 
@@ -172,13 +174,13 @@ mod tests {
     async fn surveyed(job: &Job) -> (Track, Survey) {
         let (root, source) = (job.whole().await, job.probe().await);
         let validator = Validator { tools: tools(), level: Level::Minimal, timeout: LIMITS.total };
-        let subject = Subject { preset: &HLS, source: &source, output: &root };
-        let tracks = validator.tracks(&subject, &CancellationToken::new()).await.expect("are there");
         let (scratch, over, permit) = (job.at("lists"), CancellationToken::new(), Permit::unleased());
+        let subject = Subject { preset: &HLS, source: &source, output: &root, scratch: &scratch };
+        let tracks = validator.tracks(&subject, &CancellationToken::new()).await.expect("are there");
         let (tools, output) = (tools(), Growing { root: &root, over: &over, scratch: &scratch });
         let follow = Survey::follow(&tools, output, LIMITS.total, &permit);
         let end = async {
-            while !scratch.join("track-0.m3u8").exists() {
+            while !scratch.join("count.m3u8").exists() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             over.cancel();

@@ -20,10 +20,11 @@ async fn a_whole_output_is_counted_without_decoding(#[case] preset: &'static Pre
     let job = Job::new(preset, (25, 1), 0, &[0, 130]);
     let (output, source) = (job.whole().await, job.probe().await);
     let validator = Validator { tools: tools(), level: Level::Minimal, timeout: LIMITS.total };
-    let subject = Subject { preset, source: &source, output: &output };
-    let tracks = validator.tracks(&subject, &CancellationToken::new()).await.expect("are there");
+    let (folder, cancel) = (job.at("proof"), CancellationToken::new());
+    let subject = Subject { preset, source: &source, output: &output, scratch: &folder };
+    let tracks = validator.tracks(&subject, &cancel).await.expect("are there");
     let renditions = preset.renditions.len();
-    let (survey, folder, cancel) = (Survey::default(), job.at("proof"), CancellationToken::new());
+    let survey = Survey::default();
     let counts = count(&tools(), renditions, &tracks, &survey, &folder, LIMITS.total, &cancel).await.expect("counts");
     assert_eq!(counts.frames, vec![Some(130); renditions]);
     assert_eq!(counts.sample_rate, Some(48_000));

@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use preset::Size;
 use serde::Deserialize;
 
-use super::{Audio, Container, FrameRate, Media, Video};
+use super::{Audio, Container, FrameRate, Media, Packet, Variant, Video};
 
 /// What ffprobe is asked for (`-show_entries`).
 pub(super) const ENTRIES: &str = "format=format_name,start_time,duration,size,bit_rate:stream=index,codec_type,codec_name,width,height,\
     sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,nb_frames:\
     stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
+
+/// What it is asked for about variants.
+pub(super) const VARIANT_ENTRIES: &str = "stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,\
+    avg_frame_rate,r_frame_rate,channels:stream_tags=variant_bitrate:stream_side_data=rotation:\
+    packet=stream_index,pts_time,duration_time,pos";
 
 #[derive(Deserialize)]
 struct Answer {
@@ -18,6 +23,16 @@ struct Answer {
     streams: Vec<Stream>,
     #[serde(default)]
     format: Format,
+    #[serde(default)]
+    packets: Vec<RawPacket>,
+}
+
+#[derive(Deserialize)]
+struct RawPacket {
+    stream_index: u32,
+    pts_time: Option<String>,
+    duration_time: Option<String>,
+    pos: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -60,7 +75,44 @@ struct SideData {
 
 /// Reads ffprobe's answer.
 pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
-    let Answer { streams, format } = serde_json::from_slice(answer)?;
+    let Answer { streams, format, .. } = serde_json::from_slice(answer)?;
+    Ok(media(&streams, &format))
+}
+
+/// Reads ffprobe's answer about a master playlist.
+pub(super) fn variants(answer: &[u8]) -> Result<BTreeMap<usize, Variant>, serde_json::Error> {
+    let Answer { streams, packets, .. } = serde_json::from_slice(answer)?;
+    let mut of_variant = BTreeMap::<_, Vec<_>>::new();
+    for stream in streams {
+        if let Some(variant) = stream.tags.get("variant_bitrate").and_then(|number| number.parse().ok()) {
+            of_variant.entry(variant).or_default().push(stream);
+        }
+    }
+    let mut of_stream = BTreeMap::<_, (u64, Vec<_>)>::new();
+    for packet in packets {
+        let (place, timed) = of_stream.entry(packet.stream_index).or_default();
+        *place = packet.pos.as_deref().and_then(|place| place.parse().ok()).unwrap_or(*place);
+        timed.extend(packet.timed(*place));
+    }
+    let mut take = |index: Option<u32>| index.and_then(|index| Some(of_stream.remove(&index)?.1)).unwrap_or_default();
+    let mut variant = |streams: &[Stream]| {
+        let media = media(streams, &Format::default());
+        let pictures = take(media.video.as_ref().map(|video| video.index));
+        let sounds = take(media.audio.as_ref().map(|audio| audio.index));
+        Variant { media, pictures, sounds }
+    };
+    Ok(of_variant.into_iter().map(|(number, streams)| (number, variant(&streams))).collect())
+}
+
+impl RawPacket {
+    /// `None` without a time: nobody knows when it is shown.
+    fn timed(&self, place: u64) -> Option<Packet> {
+        let length = number(self.duration_time.as_deref()).unwrap_or(0.0);
+        Some(Packet { start: number(self.pts_time.as_deref())?, length, place })
+    }
+}
+
+fn media(streams: &[Stream], format: &Format) -> Media {
     let of_type = |wanted: &'static str| {
         streams.iter().filter(move |stream| stream.codec_type.as_deref() == Some(wanted) && !stream.has("attached_pic"))
     };
@@ -82,7 +134,7 @@ pub(super) fn parse(answer: &[u8]) -> Result<Media, serde_json::Error> {
     };
     let counts_from_zero = kind.starts_with("matroska");
     let starts = streams.iter().filter_map(|stream| number(stream.start_time.as_deref()));
-    Ok(if counts_from_zero { without_lead(media, starts.reduce(f64::min).unwrap_or(0.0)) } else { media })
+    if counts_from_zero { without_lead(media, starts.reduce(f64::min).unwrap_or(0.0)) } else { media }
 }
 
 fn container(kind: &str) -> Container {
@@ -297,10 +349,31 @@ mod tests {
         assert_eq!(parse(json).expect("valid").video.map(|video| video.index), Some(1));
     }
 
+    #[test]
+    fn a_packet_belongs_to_its_stream_and_that_to_its_variant() {
+        let json = br#"{"packets":[
+            {"stream_index":3,"pts_time":"1.5","duration_time":"0.04","pos":"564"},
+            {"stream_index":4,"pts_time":"1.4","duration_time":"0.02","pos":"900"},
+            {"stream_index":4,"pts_time":"1.42","pos":"N/A"},
+            {"stream_index":4,"duration_time":"0.02","pos":"1900"}],
+            "streams":[
+            {"index":0,"codec_type":"video","width":2,"height":2,"tags":{"variant_bitrate":"1"}},
+            {"index":3,"codec_type":"video","width":4,"height":2,"tags":{"variant_bitrate":"2"}},
+            {"index":4,"codec_type":"audio","tags":{"variant_bitrate":"2"}},
+            {"index":5,"codec_type":"audio"}]}"#;
+        let variants = variants(json).expect("valid");
+        assert_eq!(variants.keys().copied().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((variants[&1].pictures.len(), variants[&1].media.audio.as_ref()), (0, None));
+        assert_eq!(variants[&2].media.video.as_ref().map(|video| video.coded.width), Some(4));
+        assert_eq!(variants[&2].pictures, [Packet { start: 1.5, length: 0.04, place: 564 }]);
+        let sound = |start, length| Packet { start, length, place: 900 };
+        assert_eq!(variants[&2].sounds, [sound(1.4, 0.02), sound(1.42, 0.0)]);
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(answer: Vec<u8>) {
-            let _ = parse(&answer);
+            let _ = (parse(&answer), variants(&answer));
         }
 
         #[test]

@@ -1,7 +1,6 @@
 //! Compares a joined output with the marks of its parts.
 
 use std::{
-    fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
@@ -20,6 +19,7 @@ use crate::{
     encoder::{self, Limits, join::first_frame},
     media::FrameRate,
     permit::Permit,
+    playlist::{self, Reel},
     tool::Tools,
 };
 
@@ -55,6 +55,13 @@ pub(crate) struct Track {
     pub(crate) rendition: Option<usize>,
     /// Whether sound is in it.
     pub(crate) audio: bool,
+}
+
+impl Track {
+    /// Its files, in order.
+    pub(crate) fn reel(&self) -> Reel<'_> {
+        Reel { init: self.init.as_deref(), pieces: self.pieces.iter().map(AsRef::as_ref).collect() }
+    }
 }
 
 /// What was found, all as expected.
@@ -96,24 +103,12 @@ pub(crate) async fn prove(
 }
 
 /// One file that ffmpeg reads a track by: its only one, or a playlist over all, so that they are opened one by one.
-///
-/// # Errors
-/// When the playlist cannot be written.
-pub(crate) async fn readable(track: &Track, number: usize, folder: &Path) -> io::Result<PathBuf> {
+async fn readable(track: &Track, number: usize, folder: &Path) -> io::Result<PathBuf> {
     if let ([file], None) = (track.pieces.as_slice(), &track.init) {
         return Ok(file.clone());
     }
-    let mut text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:60\n#EXT-X-PLAYLIST-TYPE:VOD\n".to_owned();
-    let mut add = |line: String| writeln!(text, "{line}").expect("a String takes every write");
-    if let Some(init) = &track.init {
-        add(format!("#EXT-X-MAP:URI=\"file:{}\"", init.display()));
-    }
-    for piece in &track.pieces {
-        add(format!("#EXTINF:6,\nfile:{}", piece.display()));
-    }
-    add("#EXT-X-ENDLIST".to_owned());
     let path = folder.join(format!("track-{number}.m3u8"));
-    tokio::fs::write(&path, text).await?;
+    playlist::media(&track.reel(), &path).await?;
     Ok(path)
 }
 

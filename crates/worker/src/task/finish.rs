@@ -68,7 +68,8 @@ pub(super) async fn finish(
     bench.check()?;
     bench.fetch().await?;
     let (output, command) = bench.join(reporter).await?;
-    let subject = validator::Subject { preset: finish.preset, source: finish.source, output: &output };
+    let Finish { preset, source, .. } = finish;
+    let subject = validator::Subject { preset, source, output: &output, scratch };
     let publication = finish.storage.begin(finish.destination, scratch).map_err(publishing)?;
     let work = async {
         let (validated, found, files) =

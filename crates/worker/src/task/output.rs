@@ -35,17 +35,16 @@ pub(super) async fn validate(workshop: &Workshop, subject: &Subject<'_>, permit:
 }
 
 /// The certificate of an output that was encoded whole, if it is proved so. `commands` have nothing secret in them, and
-/// `survey` is true now. Playlists are made in `scratch`.
+/// `survey` is true now.
 pub(super) async fn certify(
     workshop: &Workshop,
     subject: &Subject<'_>,
     commands: Vec<Vec<String>>,
     survey: Survey,
-    scratch: &Path,
     permit: &Permit,
 ) -> Result<Certificate, Failure> {
     let Workshop { tools, validator, limits, ffmpeg, .. } = workshop;
-    let Subject { preset, source, output } = *subject;
+    let Subject { preset, source, output, scratch } = *subject;
     let tracks = validator.tracks(subject, permit.token()).await.map_err(judging)?;
     let renditions = preset.renditions.len();
     let found = certificate::count(tools, renditions, &tracks, &survey, scratch, limits.total, permit.token()).await;
@@ -167,10 +166,11 @@ mod tests {
     async fn a_whole_output_has_a_certificate() {
         let job = Job::new(&LADDER, (25, 1), 0, &[0, 130]);
         let (output, source, workshop) = (job.whole().await, job.probe().await, workshop());
-        let subject = Subject { preset: &LADDER, source: &source, output: &output };
+        let scratch = job.at("proof");
+        let subject = Subject { preset: &LADDER, source: &source, output: &output, scratch: &scratch };
         let permit = Permit::unleased();
         validate(&workshop, &subject, &permit).await.expect("is whole");
-        let certificate = certify(&workshop, &subject, Vec::new(), Survey::default(), &job.at("proof"), &permit).await;
+        let certificate = certify(&workshop, &subject, Vec::new(), Survey::default(), &permit).await;
         let certificate = certificate.expect("can be told");
         for rendition in &certificate.renditions {
             assert_eq!((rendition.frames_expected, rendition.frames_found), (None, Some(130)));
@@ -178,7 +178,7 @@ mod tests {
         let paths: Vec<_> = certificate.files.iter().map(|file| file.path.as_str()).collect();
         assert!(paths.contains(&"master.m3u8") && paths.contains(&"96p/segment_00002.ts"), "{paths:?}");
         permit.token().cancel();
-        let stopped = certify(&workshop, &subject, Vec::new(), Survey::default(), &job.at("proof"), &permit).await;
+        let stopped = certify(&workshop, &subject, Vec::new(), Survey::default(), &permit).await;
         assert_eq!(stopped.err(), Some(Failure::Stopped));
     }
 }

@@ -37,32 +37,43 @@ pub(super) struct Input {
     streams: Streams,
 }
 
+/// What is decoded of a track. What is in its segments may be known, and how long it is thought to last.
+pub(super) fn samples(track: &Track, observed: Option<&Observed>, length: Option<f64>) -> Vec<Input> {
+    match track.single_file() {
+        Some(file) => file_samples(file, length),
+        None => segment_samples(track, observed),
+    }
+}
+
 /// A second from the start, the middle and the end of a single file. `length` is what it is thought to last.
-pub(super) fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
+fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
     let sample = |seek: &[&str], limit: &[&str]| {
         let options = seek.iter().chain(limit).map(OsString::from);
         Input { args: options.chain(probe::input(None, &[file])).collect(), streams: Streams::ALL }
     };
     let limit = &["-t", SAMPLE_SECONDS];
+    // From the key frame before it: what is decoded up to another place is not judged, and costs ten times as much.
+    let middle = |at: f64| sample(&["-noaccurate_seek", "-ss", &format!("{at:.3}")], limit);
     // The end is sought from the file's own end, and read to it: nothing is read beyond.
     let end = format!("-{SAMPLE_SECONDS}");
     let end = || sample(&["-sseof", &end], &[]);
     match length {
         Some(length) if length <= WHOLE_BELOW_SECONDS => vec![sample(&[], &[])],
-        Some(length) => vec![sample(&[], limit), sample(&["-ss", &format!("{:.3}", length / 2.0)], limit), end()],
+        Some(length) => vec![sample(&[], limit), middle(length / 2.0), end()],
         None => vec![sample(&[], limit), end()],
     }
 }
 
-/// The first second of the first, the middle and the last segment.
-pub(super) fn segment_samples(track: &Track, observed: &Observed) -> Vec<Input> {
-    let last = track.pieces.len().saturating_sub(1);
-    let mut places = vec![(0, observed.first), (last / 2, observed.first.common(observed.last)), (last, observed.last)];
+/// The first second of the first, the middle and the last segment; a single one is decoded whole.
+fn segment_samples(track: &Track, observed: Option<&Observed>) -> Vec<Input> {
+    let (first, last) = observed.map_or((Streams::ALL, Streams::ALL), |observed| (observed.first, observed.last));
+    let number = track.pieces.len().saturating_sub(1);
+    let mut places = vec![(0, first), (number / 2, first.common(last)), (number, last)];
     places.dedup_by_key(|(number, _)| *number);
+    let limit: &[&str] = if places.len() == 1 { &[] } else { &["-t", SAMPLE_SECONDS] };
     let sample = |(number, streams): (usize, Streams)| {
-        let options = ["-t", SAMPLE_SECONDS].map(OsString::from);
         let piece = probe::input(track.init.as_deref(), &[track.pieces.get(number)?]);
-        Some(Input { args: options.into_iter().chain(piece).collect(), streams })
+        Some(Input { args: limit.iter().map(OsString::from).chain(piece).collect(), streams })
     };
     places.into_iter().filter_map(sample).collect()
 }
@@ -148,7 +159,7 @@ mod tests {
     #[case::short(Some(5.28), "file:a.mp4 -map 0:v? -map 0:a? -fps")]
     #[case::long(
         Some(60.0),
-        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -ss 30.000 -t 1 -protocol_whitelist \
+        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -noaccurate_seek -ss 30.000 -t 1 -protocol_whitelist \
         file,concat -i file:a.mp4 -skip_loop_filter:v all -sseof -1 -protocol_whitelist file,concat -i file:a.mp4 -map 0:v?"
     )]
     #[case::unknown(

@@ -8,7 +8,7 @@ use std::{
 use preset::{Packaging, Size};
 use tokio::{fs::File, io::AsyncReadExt as _};
 
-use crate::proof;
+use crate::{playlist::Reel, proof};
 
 use super::{
     Error, Subject, dash,
@@ -48,6 +48,8 @@ pub(super) struct Track {
     pub(super) declared_length: Option<f64>,
     /// Picture size, as a master playlist or manifest tells it.
     pub(super) declared_size: Option<Size>,
+    /// Bytes from the start of `init`, or else of the first file, to the end of that file.
+    pub(super) end_of_first: u64,
     /// Size of all files.
     pub(super) bytes: u64,
 }
@@ -63,6 +65,7 @@ impl Track {
             pieces: Vec::new(),
             declared_length: None,
             declared_size: None,
+            end_of_first: 0,
             bytes: 0,
         }
     }
@@ -77,11 +80,20 @@ impl Track {
         proof::Track { init: self.init, pieces: self.pieces, rendition: video.then_some(self.rendition), audio }
     }
 
-    /// Its file, if it is one that stands alone.
+    /// Its file, if it is not one of segments.
     pub(super) fn single_file(&self) -> Option<&Path> {
         match self.pieces.as_slice() {
-            [file] if self.init.is_none() => Some(file),
+            [file] if self.declared_length.is_none() => Some(file),
             _ => None,
+        }
+    }
+
+    /// Its first and its last segment.
+    pub(super) fn ends(&self) -> Reel<'_> {
+        let last = self.pieces.get(1..).and_then(<[_]>::last);
+        Reel {
+            init: self.init.as_deref(),
+            pieces: self.pieces.first().into_iter().chain(last).map(AsRef::as_ref).collect(),
         }
     }
 }
@@ -198,7 +210,12 @@ impl Reader<'_> {
             let path = self.root.join(file);
             let name = file.to_string_lossy();
             match size(&path, &name).await? {
-                Ok(bytes) => track.bytes += bytes,
+                Ok(bytes) => {
+                    track.bytes += bytes;
+                    if init == Some(file) || segments.first().is_some_and(|first| first.path == file) {
+                        track.end_of_first += bytes;
+                    }
+                }
                 Err(fault) => {
                     self.tell(fault.code(Code::HlsSegmentMissing), name);
                     return Ok(());

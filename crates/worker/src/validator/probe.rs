@@ -1,7 +1,8 @@
-//! Asks ffprobe what an output's tracks are. Of many segments the first and the last are asked: together they tell
-//! when the streams really begin and end, whatever a playlist says.
+//! Asks ffprobe what an output's tracks are. Of many segments the first and the last are read: together they tell
+//! when the streams really begin and end, whatever a playlist says. One process reads those of all tracks, for its start
+//! takes longer than the rest.
 
-use std::{ffi::OsString, path::Path, time::Duration};
+use std::{ffi::OsString, path::Path, slice, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,8 @@ use super::{
     uri,
 };
 use crate::{
-    media::{self, Audio, Input, Media, ProbeError, Video},
+    media::{self, Audio, Input, Media, Packet, ProbeError, Variant, Video},
+    playlist,
     tool::Tools,
 };
 
@@ -57,33 +59,85 @@ pub(super) fn input(init: Option<&Path>, pieces: &[&Path]) -> Vec<OsString> {
     vec!["-protocol_whitelist".into(), "file,concat".into(), "-i".into(), operand]
 }
 
-/// Looks at a track. One that ffprobe cannot read is a finding.
+/// Looks at tracks, each of which ffprobe can read or not. That is a finding.
 ///
 /// # Errors
 /// When ffprobe could not do its work.
 pub(super) async fn observe(
     tools: &Tools,
-    track: &Track,
+    tracks: &[Track],
+    scratch: &Path,
     limit: Duration,
     cancel: &CancellationToken,
-) -> Result<Result<Observed, Finding>, Error> {
-    let ask = async |piece: Option<&Path>| match piece {
-        None => Ok(Ok(None)),
-        Some(piece) => {
-            let input = Input { args: input(track.init.as_deref(), &[piece]), proxy: None };
-            judge(media::probe(tools, &input, limit, cancel).await, piece)
-        }
-    };
-    let pieces = track.pieces.as_slice();
-    let last = pieces.get(1..).and_then(<[_]>::last);
-    let (first, last) = tokio::try_join!(ask(pieces.first().map(AsRef::as_ref)), ask(last.map(AsRef::as_ref)))?;
-    Ok(first.and_then(|first| last.map(|last| combine(track, first.unwrap_or_default(), last))))
+) -> Result<Vec<Result<Observed, Finding>>, Error> {
+    let look = Look { tools, scratch, limit, cancel };
+    if let [track] = tracks
+        && let Some(file) = track.single_file()
+    {
+        return Ok(vec![look.file(file).await?]);
+    }
+    if let Some(observed) = look.together(tracks).await? {
+        return Ok(observed.into_iter().map(Ok).collect());
+    }
+    // One of them is to blame.
+    let mut observed = Vec::new();
+    for track in tracks {
+        let alone = look.together(slice::from_ref(track)).await?.and_then(|mut alone| alone.pop());
+        observed.push(match alone {
+            Some(alone) => Ok(alone),
+            None => Err(look.blame(track).await?),
+        });
+    }
+    Ok(observed)
 }
 
-fn judge(answer: Result<Media, ProbeError>, piece: &Path) -> Result<Result<Option<Media>, Finding>, Error> {
+struct Look<'a> {
+    tools: &'a Tools,
+    scratch: &'a Path,
+    limit: Duration,
+    cancel: &'a CancellationToken,
+}
+
+impl Look<'_> {
+    async fn file(&self, file: &Path) -> Result<Result<Observed, Finding>, Error> {
+        Ok(self.probe(None, file).await?.map(|media| {
+            let timeline = spans(&media);
+            let streams = timeline.streams();
+            Observed { video: media.video, audio: media.audio, timeline, first: streams, last: streams }
+        }))
+    }
+
+    async fn probe(&self, init: Option<&Path>, piece: &Path) -> Result<Result<Media, Finding>, Error> {
+        let input = Input { args: input(init, &[piece]), proxy: None };
+        judge(media::probe(self.tools, &input, self.limit, self.cancel).await, piece)
+    }
+
+    /// The tracks by the first and the last piece of each, unless ffprobe finds nothing in one of these.
+    async fn together(&self, tracks: &[Track]) -> Result<Option<Vec<Observed>>, Error> {
+        let unwritten = |source| Error::Read { path: "playlists of the proof".into(), source };
+        let reels: Vec<_> = tracks.iter().map(Track::ends).collect();
+        let master = playlist::master(&reels, self.scratch, "look").await.map_err(unwritten)?;
+        let asked = media::probe_variants(self.tools, &master, self.limit, self.cancel).await;
+        let Ok(mut variants) = judge(asked, &master)? else { return Ok(None) };
+        let observed = (1..).zip(tracks).map(|(variant, track)| combine(track, variants.remove(&variant)?));
+        Ok(observed.collect())
+    }
+
+    /// Which piece of a track cannot be read.
+    async fn blame(&self, track: &Track) -> Result<Finding, Error> {
+        for piece in track.ends().pieces {
+            if let Err(finding) = self.probe(track.init.as_deref(), piece).await? {
+                return Ok(finding.about(&track.name));
+            }
+        }
+        Ok(Finding::error(Code::FfprobeFailed, "a segment at one end is empty").about(&track.name))
+    }
+}
+
+fn judge<T>(answer: Result<T, ProbeError>, piece: &Path) -> Result<Result<T, Finding>, Error> {
     let name = piece.file_name().unwrap_or_default().to_string_lossy();
     match answer {
-        Ok(media) => Ok(Ok(Some(media))),
+        Ok(media) => Ok(Ok(media)),
         Err(error @ (ProbeError::Unreadable(_) | ProbeError::Nonsense(_))) => {
             Ok(Err(Finding::error(Code::FfprobeFailed, format!("{name}: {error}"))))
         }
@@ -94,75 +148,51 @@ fn judge(answer: Result<Media, ProbeError>, piece: &Path) -> Result<Result<Optio
     }
 }
 
-/// One track from its first and last piece.
-fn combine(track: &Track, first: Media, last: Option<Media>) -> Observed {
-    let promise = promise(track, &first);
-    let begin = spans(&first, promise);
-    let finish = last.map(|last| spans(&last, promise));
-    let streams = (begin.streams(), finish.unwrap_or(begin).streams());
-    let timeline = match finish {
-        None => begin,
-        Some(finish) => {
-            // A stream that is not in the last piece has ended when that piece begins.
-            let over = finish.video.or(finish.audio).map(|span| span.start);
-            let whole = |begin: Option<Span>, finish: Option<Span>| {
-                begin.map(|begin| Span { start: begin.start, end: finish.map_or(over, |span| span.end) })
-            };
-            Timeline { video: whole(begin.video, finish.video), audio: whole(begin.audio, finish.audio), length: None }
-        }
+/// One track from its first and last piece; `None` when nothing is in one of them.
+fn combine(track: &Track, variant: Variant) -> Option<Observed> {
+    let Variant { media, pictures, sounds } = variant;
+    let halves = |packets: &[Packet]| {
+        let (first, last) = packets.split_at(packets.partition_point(|packet| packet.place < track.end_of_first));
+        (span(first), span(last))
     };
+    let (pictures, sounds) = (halves(&pictures), halves(&sounds));
+    let begin = Timeline { video: pictures.0, audio: sounds.0, length: None };
+    let finish = match track.pieces.len() {
+        1 => begin,
+        _ => Timeline { video: pictures.1, audio: sounds.1, length: None },
+    };
+    begin.video.or(begin.audio)?;
+    // A stream that is not in the last piece has ended when that piece begins.
+    let over = finish.video.or(finish.audio)?.start;
+    let whole = |begin: Option<Span>, finish: Option<Span>| {
+        begin.map(|begin| Span { start: begin.start, end: finish.map_or(Some(over), |span| span.end) })
+    };
+    let timeline =
+        Timeline { video: whole(begin.video, finish.video), audio: whole(begin.audio, finish.audio), length: None };
     // MPEG-TS starts its clock anywhere. In MP4 zero is the start of the presentation, even if nothing is there.
-    let is_transport_stream = track.init.is_none() && track.declared_length.is_some();
-    let timeline = if is_transport_stream { timeline.to_zero() } else { timeline };
-    Observed { video: first.video, audio: first.audio, timeline, first: streams.0, last: streams.1 }
+    let timeline = if track.init.is_none() { timeline.to_zero() } else { timeline };
+    let (first, last) = (begin.streams(), finish.streams());
+    Some(Observed { video: media.video, audio: media.audio, timeline, first, last })
 }
 
-/// From when to when a track of fragments runs, by its first fragment and its manifest.
-#[derive(Debug, Clone, Copy)]
-struct Promise {
-    start: f64,
-    end: f64,
+/// From the first moment of some packets to the last.
+fn span(packets: &[Packet]) -> Option<Span> {
+    let start = packets.iter().map(|packet| packet.start).reduce(f64::min)?;
+    let end = packets.iter().map(|packet| packet.start + packet.length).reduce(f64::max);
+    Some(Span { start, end })
 }
 
-fn promise(track: &Track, first: &Media) -> Option<Promise> {
-    track.init.as_ref()?;
-    let start = Timeline::first_start(first).unwrap_or_default();
-    Some(Promise { start, end: start + track.declared_length? })
-}
-
-/// The spans as the container tells them. A stream without a start is not there, and neither is sound without channels:
-/// a segment names it, and has nothing of it.
-fn spans(media: &Media, promise: Option<Promise>) -> Timeline {
+/// When the streams of a file run, as its index tells. A stream without a start is not there.
+fn spans(media: &Media) -> Timeline {
     let span = |start: Option<f64>, length: Option<f64>| {
-        start.map(|start| Span { start, end: length.map(|length| end(start, length, promise)) })
+        start.map(|start| Span { start, end: length.map(|length| start + length) })
     };
-    let video = media.video.as_ref().and_then(|video| span(video.start, video.duration));
+    let (video, audio) = (media.video.as_ref(), media.audio.as_ref());
     Timeline {
-        video: video.map(|video| if media.audio.is_none() { until(video, media.duration) } else { video }),
-        audio: media
-            .audio
-            .as_ref()
-            .filter(|audio| audio.channels != Some(0))
-            .and_then(|audio| span(audio.start, audio.duration)),
+        video: video.and_then(|video| span(video.start, video.duration)),
+        audio: audio.and_then(|audio| span(audio.start, audio.duration)),
         length: media.duration,
     }
-}
-
-/// What is alone in its container lasts as long as that. ffprobe adds up decoding times, and where frames are rare and
-/// out of order the last of them is shown much later.
-fn until(span: Span, length: Option<f64>) -> Span {
-    Span { end: span.end.map(|end| length.map_or(end, |length| end.max(length))), ..span }
-}
-
-/// The length that ffprobe tells of a fragment alone counts from the fragment's own start, from the start of the
-/// stream, or from the start of the presentation. The reading that is nearest to the manifest's word is taken; a cut
-/// fragment is far from it in all.
-fn end(start: f64, length: f64, promise: Option<Promise>) -> f64 {
-    let own = start + length;
-    let Some(Promise { start, end }) = promise else { return own };
-    let distance = |reading: &f64| (reading - end).abs();
-    let readings = [length, start + length].into_iter();
-    readings.fold(own, |best, reading| if distance(&reading) < distance(&best) { reading } else { best })
 }
 
 /// Sound with files of its own is looked at together with the best picture.
@@ -181,29 +211,42 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::media::{Audio, Video};
+    use crate::validator::timeline::Streams;
 
-    #[rstest]
-    #[case::alone(None, 3.0)]
-    #[case::with_sound(Some(Audio { index: 1, codec: "aac".into(), channels: Some(1), start: Some(0.0), duration: None }), 1.05)]
-    fn a_picture_that_is_alone_lasts_as_long_as_its_container(#[case] audio: Option<Audio>, #[case] expected: f64) {
-        let video = Video { start: Some(0.0), duration: Some(1.05), ..Video::sized(320, 180) };
-        let media = Media { video: Some(video), audio, duration: Some(3.0), ..Media::default() };
-        let end = spans(&media, None).video.and_then(|span| span.end).expect("known");
-        assert!((end - expected).abs() < 1e-9, "{end}");
+    const BOUNDARY: u64 = 100;
+
+    fn packet(start: f64, place: u64) -> Packet {
+        Packet { start, length: 0.5, place }
+    }
+
+    fn observed(pieces: usize, pictures: &[Packet], sounds: &[Packet]) -> Option<Observed> {
+        let pieces = vec!["segment.ts".into(); pieces];
+        let track = Track { pieces, end_of_first: BOUNDARY, ..Track::new(String::new(), Carries::Both, 0) };
+        combine(&track, Variant { pictures: pictures.to_vec(), sounds: sounds.to_vec(), ..Variant::default() })
     }
 
     #[rstest]
-    #[case::from_its_own_start(5.2, 1.0, 6.2)]
-    #[case::from_the_stream_s_start(5.2, 5.0, 6.2)]
-    #[case::from_the_presentation_s_start(5.2, 6.2, 6.2)]
-    #[case::cut(5.2, 4.2, 5.4)]
-    fn a_fragment_ends_where_one_reading_of_its_length_meets_the_manifest(
-        #[case] start: f64,
-        #[case] length: f64,
-        #[case] expected: f64,
-    ) {
-        let found = end(start, length, Some(Promise { start: 1.2, end: 6.2 }));
-        assert!((found - expected).abs() < 1e-9, "{found}");
+    #[case::to_the_end(&[packet(10.0, 5), packet(40.0, 150)], Some(30.5))]
+    #[case::somewhere_between(&[packet(10.0, 5)], Some(30.0))]
+    fn a_stream_ends_in_the_last_piece_or_before_it(#[case] sounds: &[Packet], #[case] end: Option<f64>) {
+        // Out of order, as pictures are stored.
+        let pictures = [packet(10.5, 0), packet(10.0, 50), packet(40.5, 100), packet(40.0, 180)];
+        let observed = observed(9, &pictures, sounds).expect("has both ends");
+        let span = |end| Some(Span { start: 0.0, end });
+        assert_eq!((observed.timeline.video, observed.timeline.audio), (span(Some(31.0)), span(end)));
+        assert_eq!((observed.first, observed.last.audio), (Streams::ALL, sounds.len() == 2));
+    }
+
+    #[test]
+    fn sound_that_is_not_in_the_first_piece_began_nobody_knows_when() {
+        let observed = observed(9, &[packet(10.0, 0), packet(40.0, 100)], &[packet(40.0, 150)]).expect("both ends");
+        assert_eq!((observed.timeline.audio, observed.first.audio, observed.last.audio), (None, false, true));
+    }
+
+    #[rstest]
+    #[case::first(&[packet(40.0, 100)])]
+    #[case::last(&[packet(10.0, 0)])]
+    fn a_piece_without_packets_is_none(#[case] pictures: &[Packet]) {
+        assert_eq!(observed(2, pictures, &[]), None);
     }
 }

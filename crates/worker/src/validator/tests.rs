@@ -156,7 +156,9 @@ impl Bench {
         cancel: &CancellationToken,
     ) -> Result<Report, Error> {
         let validator = Validator { tools: self.tools.clone(), level: self.level, timeout: self.timeout };
-        validator.validate(&Subject { preset, source, output: &self.path(output) }, cancel).await
+        let scratch = tempfile::tempdir().expect("a folder");
+        let subject = Subject { preset, source, output: &self.path(output), scratch: scratch.path() };
+        validator.validate(&subject, cancel).await
     }
 
     async fn report(&self, preset: &Preset, output: &str) -> Report {

@@ -15,6 +15,7 @@ fn preset(name: &str) -> &'static Preset {
 
 fn track() -> Track {
     Track {
+        end_of_first: 0,
         name: String::new(),
         carries: Carries::Both,
         rendition: 0,

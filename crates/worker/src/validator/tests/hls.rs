@@ -146,6 +146,32 @@ async fn a_segment_that_is_not_video_is_refused() {
 }
 
 #[rstest]
+#[case::first("72p/segment_00000.ts")]
+#[case::last("72p/segment_00004.ts")]
+#[tokio::test]
+async fn a_segment_of_a_ladder_that_is_not_video_is_named(
+    #[case] segment: &str,
+    #[values(Level::Minimal, Level::Standard, Level::Strict)] level: Level,
+) {
+    let mut bench = good_ladder();
+    bench.level = level;
+    std::fs::write(bench.path("out").join(segment), "words ".repeat(500)).expect("written");
+    let report = bench.report(&LADDER_PRESET, "out").await.to_string();
+    let (folder, name) = segment.split_once('/').expect("in a folder");
+    assert!(report.starts_with(&format!("FFPROBE_FAILED: {folder}: {name}: ")), "{report}");
+    assert!(!report.contains("90p"), "{report}");
+}
+
+#[tokio::test]
+async fn a_segment_without_content_is_not_taken_for_a_quiet_one() {
+    let bench = good();
+    let packet = [&[0x47, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat();
+    std::fs::write(bench.path("out/segment_00004.ts"), packet.repeat(50)).expect("written");
+    let report = bench.report(&SINGLE, "out").await;
+    assert!(codes(&report).starts_with("FFPROBE_FAILED"), "{report}");
+}
+
+#[rstest]
 #[case::sampled(2, Level::Standard)]
 #[case::between(1, Level::Strict)]
 #[tokio::test]
