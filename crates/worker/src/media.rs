@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     failure::Blame,
+    playlist,
     tool::{Ended, Invocation, Tail, Tools, run},
-    validator::uri,
 };
 
 pub(crate) use frames::{Measured, Patience, keys_before, measure};
@@ -23,9 +23,8 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// A line of a hundred bytes for each packet in two segments of each rendition.
 const MAX_PACKETS: usize = 16 * 1024 * 1024;
 
-/// How playlists of the worker's own are opened. A stream that is not in the first segments is looked for in all.
-pub(crate) const VARIANTS: [&str; 9] =
-    ["-protocol_whitelist", "file", "-f", "hls", "-probesize", "32M", "-analyzeduration", "3600M", "-i"];
+/// A stream that is not in the first segments is looked for in all of so many bytes.
+const THOROUGH: [&str; 4] = ["-probesize", "32M", "-analyzeduration", "3600M"];
 
 /// A container and the streams that matter.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -251,16 +250,14 @@ pub(crate) async fn probe(
 ///
 /// # Errors
 /// Why ffprobe told nothing, which one variant may be to blame for.
-///
-/// [`playlist::master`]: crate::playlist::master
 pub(crate) async fn probe_variants(
     tools: &Tools,
     master: &Path,
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<usize, Variant>, ProbeError> {
-    let mut args: Vec<OsString> = VARIANTS.map(Into::into).into();
-    args.push(uri::file(master));
+    let mut args: Vec<OsString> = THOROUGH.map(Into::into).into();
+    args.extend(playlist::input(master));
     let input = Input { args, proxy: None };
     let answer = ask(tools, json::VARIANT_ENTRIES, &input, MAX_PACKETS, limit, cancel).await?;
     json::variants(&answer).map_err(ProbeError::Nonsense)

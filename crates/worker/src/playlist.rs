@@ -2,12 +2,15 @@
 //! (RFC 8216).
 
 use std::{
+    ffi::OsString,
     fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
 
 use tokio::fs::write;
+
+use crate::validator::uri;
 
 /// Files that are read one after the other.
 #[derive(Debug, Clone)]
@@ -43,11 +46,19 @@ pub(crate) async fn media(reel: &Reel<'_>, path: &Path) -> io::Result<()> {
 pub(crate) async fn master(reels: &[Reel<'_>], folder: &Path, name: &str) -> io::Result<PathBuf> {
     let mut text = "#EXTM3U\n".to_owned();
     for (variant, reel) in (1..).zip(reels) {
-        let file = format!("{name}-{variant}.m3u8");
-        media(reel, &folder.join(&file)).await?;
-        writeln!(text, "#EXT-X-STREAM-INF:BANDWIDTH={variant}\n{file}").expect("a String takes every write");
+        let file = folder.join(format!("{name}-{variant}.m3u8"));
+        media(reel, &file).await?;
+        // A relative name is added to what ffmpeg takes for the folder: what is in front of a `#` or `?`.
+        writeln!(text, "#EXT-X-STREAM-INF:BANDWIDTH={variant}\nfile:{}", file.display())
+            .expect("a String takes every write");
     }
     let path = folder.join(format!("{name}.m3u8"));
     write(&path, text).await?;
     Ok(path)
+}
+
+/// ffmpeg's and ffprobe's options for a playlist of the worker's own, then `-i` and its operand.
+pub(crate) fn input(playlist: &Path) -> Vec<OsString> {
+    let options = ["-protocol_whitelist", "file", "-f", "hls", "-i"].map(OsString::from);
+    options.into_iter().chain([uri::file(playlist)]).collect()
 }

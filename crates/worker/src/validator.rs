@@ -17,7 +17,7 @@ use crate::{failure::Blame, media::Media, proof, tool::Tools};
 use self::{
     expectation::{Expectation, Sound},
     layout::{Layout, Track},
-    probe::Observed,
+    observed::Observed,
 };
 pub(crate) use report::{Finding, Report};
 
@@ -27,6 +27,7 @@ mod decode;
 mod expectation;
 mod hls;
 mod layout;
+mod observed;
 mod probe;
 mod report;
 #[cfg(test)]
@@ -158,7 +159,7 @@ impl Validator {
             }
             (Level::Strict, _) => self.decode_each(&tracks, &observed, cancel).await?,
         });
-        probe::lend_audio(&tracks, &mut observed);
+        observed::lend_audio(&tracks, &mut observed);
         for (track, observed) in tracks.iter().zip(&observed) {
             if let Some(observed) = observed {
                 findings.extend(comparison::compare(track, observed, &expected));

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    iter,
     path::Path,
     time::Duration,
 };
@@ -12,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Survey;
 use crate::{
-    media,
     playlist::{self, Reel},
     proof::{SAMPLES_PER_PACKET, Track},
     tool::{self, Ended, Invocation, Tools},
@@ -148,14 +148,15 @@ pub(super) async fn tallies(
         [] => Ok(Vec::new()),
         // An index counts at once; segments have none.
         [Reel { init: None, pieces }] if pieces[0].extension() == Some(OsStr::new("mp4")) => {
-            let streams = ask(tools, &[uri::file(pieces[0])], limit, cancel).await?;
-            Ok(vec![streams.and_then(|streams| Tally::of(&streams, true))])
+            let input = ["-protocol_whitelist".into(), "file".into(), "-i".into(), uri::file(pieces[0])];
+            Ok(vec![Tally::of(&ask(tools, &input, limit, cancel).await?, true)])
         }
         reels => segments(tools, reels, folder, limit, cancel).await,
     }
 }
 
-/// Counts the packets of segments, of all tracks in one process: its start takes as long as to count a dozen.
+/// Counts the packets of segments. Transport streams of all tracks are read by one process: its start takes as long as to
+/// count a dozen segments. A fragment that cannot be read would end the other tracks, too, and nobody would be told.
 async fn segments(
     tools: &Tools,
     reels: &[Reel<'_>],
@@ -163,25 +164,29 @@ async fn segments(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Vec<Option<Tally>>, validator::Error> {
-    let unwritten = |source| validator::Error::Read { path: "playlists of the count".into(), source };
-    let master = playlist::master(reels, folder, "count").await.map_err(unwritten)?;
-    let mut input: Vec<OsString> = ["-count_packets"].into_iter().chain(media::VARIANTS).map(Into::into).collect();
-    input.push(uri::file(&master));
-    let mut variants = BTreeMap::<usize, Vec<Stream>>::new();
-    for stream in ask(tools, &input, limit, cancel).await?.unwrap_or_default() {
-        let variant = stream.tags.get("variant_bitrate").and_then(|number| number.parse().ok());
-        variants.entry(variant.unwrap_or_default()).or_default().push(stream);
+    let at_once = if reels.iter().any(|reel| reel.init.is_some()) { 1 } else { reels.len() };
+    let mut tallies = Vec::new();
+    for (number, group) in reels.chunks(at_once).enumerate() {
+        let unwritten = |source| validator::Error::Read { path: "playlists of the count".into(), source };
+        let master = playlist::master(group, folder, &format!("count{number}")).await.map_err(unwritten)?;
+        let input: Vec<_> = iter::once("-count_packets".into()).chain(playlist::input(&master)).collect();
+        let mut variants = BTreeMap::<usize, Vec<Stream>>::new();
+        for stream in ask(tools, &input, limit, cancel).await? {
+            let variant = stream.tags.get("variant_bitrate").and_then(|number| number.parse().ok());
+            variants.entry(variant.unwrap_or_default()).or_default().push(stream);
+        }
+        tallies.extend((1..=group.len()).map(|variant| Tally::of(variants.get(&variant)?, false)));
     }
-    Ok((1..=reels.len()).map(|variant| Tally::of(variants.get(&variant)?, false)).collect())
+    Ok(tallies)
 }
 
-/// The streams of an input, or nothing where ffprobe cannot read it.
+/// The streams of an input, none where ffprobe cannot read it.
 async fn ask(
     tools: &Tools,
     input: &[OsString],
     limit: Duration,
     cancel: &CancellationToken,
-) -> Result<Option<Vec<Stream>>, validator::Error> {
+) -> Result<Vec<Stream>, validator::Error> {
     let entries = "stream=codec_type,nb_frames,nb_read_packets,sample_rate:stream_tags=variant_bitrate";
     let mut args: Vec<_> = ["-v", "error", "-of", "json", "-show_entries", entries].map(Into::into).into();
     args.extend_from_slice(input);
@@ -195,9 +200,9 @@ async fn ask(
     let stop = validator::give_up(limit, cancel);
     match tool::run(&ffprobe, collect, stop).await.map_err(validator::Error::Start)? {
         (Ended::Exited(status), _) if status.success() => {
-            Ok(serde_json::from_slice::<Answer>(&answer).ok().map(|answer| answer.streams))
+            Ok(serde_json::from_slice::<Answer>(&answer).map(|answer| answer.streams).unwrap_or_default())
         }
-        (Ended::Exited(_), _) => Ok(None),
+        (Ended::Exited(_), _) => Ok(Vec::new()),
         (Ended::Stopped(error), _) => Err(error),
     }
 }

@@ -180,7 +180,7 @@ mod tests {
         let (tools, output) = (tools(), Growing { root: &root, over: &over, scratch: &scratch });
         let follow = Survey::follow(&tools, output, LIMITS.total, &permit);
         let end = async {
-            while !scratch.join("count.m3u8").exists() {
+            while !scratch.join("count0.m3u8").exists() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             over.cancel();

@@ -32,6 +32,25 @@ async fn a_whole_output_is_counted_without_decoding(#[case] preset: &'static Pre
     assert!(counts.samples.is_some_and(|samples| (249_600..=252_928).contains(&samples)), "{counts:?}");
 }
 
+/// ffmpeg ends all variants of a playlist with the first of them.
+#[tokio::test]
+async fn a_fragment_that_cannot_be_read_spoils_no_other_count() {
+    let job = Job::new(&DASH, (25, 1), 0, &[0, 130]);
+    let (output, source) = (job.whole().await, job.probe().await);
+    let validator = Validator { tools: tools(), level: Level::Minimal, timeout: LIMITS.total };
+    let (folder, cancel) = (job.at("proof"), CancellationToken::new());
+    let subject = Subject { preset: &DASH, source: &source, output: &output, scratch: &folder };
+    let tracks = validator.tracks(&subject, &cancel).await.expect("are there");
+    let broken = &tracks[0].pieces[1];
+    let mut content = std::fs::read(broken).expect("readable");
+    let at = content.windows(4).position(|name| name == b"trun").expect("has a table");
+    content[at + 8..at + 12].fill(0xff);
+    std::fs::write(broken, content).expect("writable");
+    let counts = count(&tools(), 2, &tracks, &Survey::default(), &folder, LIMITS.total, &cancel).await.expect("counts");
+    assert_eq!(counts.frames[1], Some(130), "{counts:?}");
+    assert_ne!(counts.frames[0], Some(130), "{counts:?}");
+}
+
 #[tokio::test]
 async fn ffmpeg_tells_its_version() {
     let version = Version::default().of(&tools()).await;

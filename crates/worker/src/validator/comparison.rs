@@ -5,7 +5,7 @@ use preset::Size;
 use super::{
     expectation::{Expectation, Sound},
     layout::{Carries, Track},
-    probe::Observed,
+    observed::Observed,
     report::{Code, Finding},
     timeline::{Span, Timeline},
 };
@@ -210,7 +210,7 @@ fn bit_rate(track: &Track, observed: &Observed, expected: &Expectation) -> Optio
     let wanted = expected.pictures.get(track.rendition)?.bit_rate?;
     let length = observed.length().filter(|length| *length >= MIN_LENGTH_FOR_BITS)?;
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits")]
-    let found = track.bytes as f64 * 8.0 / length;
+    let found = track.bytes() as f64 * 8.0 / length;
     (!PLAUSIBLE_BIT_RATES.contains(&(found / wanted))).then(|| {
         let detail = format!("expected {:.0} kbit/s, found {:.0} kbit/s", wanted / 1000.0, found / 1000.0);
         Finding::warning(Code::BitrateAbnormal, detail)

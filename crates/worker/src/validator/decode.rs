@@ -12,11 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, give_up,
     layout::Track,
-    probe::{self, Observed},
+    observed::Observed,
+    probe,
     report::{Code, Finding},
     timeline::Streams,
 };
-use crate::tool::{self, Ended, Invocation, Tools};
+use crate::{
+    playlist::Reel,
+    tool::{self, Ended, Invocation, Tools},
+};
 
 /// Length of a sample, in seconds.
 const SAMPLE_SECONDS: &str = "1";
@@ -66,16 +70,14 @@ fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
 
 /// The first second of the first, the middle and the last segment; a single one is decoded whole.
 fn segment_samples(track: &Track, observed: Option<&Observed>) -> Vec<Input> {
-    let (first, last) = observed.map_or((Streams::ALL, Streams::ALL), |observed| (observed.first, observed.last));
-    let number = track.pieces.len().saturating_sub(1);
-    let mut places = vec![(0, first), (number / 2, first.common(last)), (number, last)];
-    places.dedup_by_key(|(number, _)| *number);
-    let limit: &[&str] = if places.len() == 1 { &[] } else { &["-t", SAMPLE_SECONDS] };
-    let sample = |(number, streams): (usize, Streams)| {
-        let piece = probe::input(track.init.as_deref(), &[track.pieces.get(number)?]);
-        Some(Input { args: limit.iter().map(OsString::from).chain(piece).collect(), streams })
+    let Reel { init, pieces } = track.reel();
+    let streams = |number: usize| observed.map_or(Some(Streams::ALL), |known| known.pieces.get(number).copied());
+    let limit: &[&str] = if pieces.len() == 1 { &[] } else { &["-t", SAMPLE_SECONDS] };
+    let sample = |(number, piece): (usize, &&Path)| {
+        let args = limit.iter().map(OsString::from).chain(probe::input(init, &[piece])).collect();
+        Some(Input { args, streams: streams(number)? })
     };
-    places.into_iter().filter_map(sample).collect()
+    pieces.iter().enumerate().filter_map(sample).collect()
 }
 
 /// Every piece, as one stream.

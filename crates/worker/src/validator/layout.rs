@@ -48,10 +48,10 @@ pub(super) struct Track {
     pub(super) declared_length: Option<f64>,
     /// Picture size, as a master playlist or manifest tells it.
     pub(super) declared_size: Option<Size>,
-    /// Bytes from the start of `init`, or else of the first file, to the end of that file.
-    pub(super) end_of_first: u64,
-    /// Size of all files.
-    pub(super) bytes: u64,
+    /// Size of `init` in bytes, or 0.
+    pub(super) init_size: u64,
+    /// Size of each file.
+    pub(super) sizes: Vec<u64>,
 }
 
 impl Track {
@@ -65,8 +65,8 @@ impl Track {
             pieces: Vec::new(),
             declared_length: None,
             declared_size: None,
-            end_of_first: 0,
-            bytes: 0,
+            init_size: 0,
+            sizes: Vec::new(),
         }
     }
 
@@ -88,13 +88,23 @@ impl Track {
         }
     }
 
-    /// Its first and its last segment.
-    pub(super) fn ends(&self) -> Reel<'_> {
-        let last = self.pieces.get(1..).and_then(<[_]>::last);
-        Reel {
-            init: self.init.as_deref(),
-            pieces: self.pieces.first().into_iter().chain(last).map(AsRef::as_ref).collect(),
-        }
+    /// Size of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.init_size.saturating_add(self.sizes.iter().sum())
+    }
+
+    /// Which segments are looked at: the first, the middle and the last.
+    pub(super) fn samples(&self) -> Vec<usize> {
+        let last = self.pieces.len().saturating_sub(1);
+        let mut samples = vec![0, last / 2, last];
+        samples.dedup();
+        samples
+    }
+
+    /// These, one after the other.
+    pub(super) fn reel(&self) -> Reel<'_> {
+        let pieces = self.samples().into_iter().filter_map(|number| Some(self.pieces.get(number)?.as_path()));
+        Reel { init: self.init.as_deref(), pieces: pieces.collect() }
     }
 }
 
@@ -136,7 +146,7 @@ impl Reader<'_> {
         match size(&path, &name).await? {
             Ok(bytes) => {
                 let track = Track::new(String::new(), Carries::Both, 0);
-                self.layout.tracks.push(Track { pieces: vec![path], bytes, ..track });
+                self.layout.tracks.push(Track { pieces: vec![path], sizes: vec![bytes], ..track });
             }
             Err(fault) => self.tell(fault.code(Code::FileNotFound), name),
         }
@@ -210,19 +220,17 @@ impl Reader<'_> {
             let path = self.root.join(file);
             let name = file.to_string_lossy();
             match size(&path, &name).await? {
-                Ok(bytes) => {
-                    track.bytes += bytes;
-                    if init == Some(file) || segments.first().is_some_and(|first| first.path == file) {
-                        track.end_of_first += bytes;
-                    }
-                }
+                Ok(bytes) => track.sizes.push(bytes),
                 Err(fault) => {
                     self.tell(fault.code(Code::HlsSegmentMissing), name);
                     return Ok(());
                 }
             }
         }
-        track.init = init.map(|init| self.root.join(init));
+        if let Some(init) = init {
+            track.init = Some(self.root.join(init));
+            track.init_size = track.sizes.remove(0);
+        }
         track.pieces = segments.iter().map(|segment| self.root.join(&segment.path)).collect();
         track.declared_length = Some(hls::total(segments));
         self.layout.tracks.push(track);

@@ -156,7 +156,8 @@ impl Bench {
         cancel: &CancellationToken,
     ) -> Result<Report, Error> {
         let validator = Validator { tools: self.tools.clone(), level: self.level, timeout: self.timeout };
-        let scratch = tempfile::tempdir().expect("a folder");
+        // A URL would end at such a name.
+        let scratch = tempfile::Builder::new().prefix("#?").tempdir().expect("a folder");
         let subject = Subject { preset, source, output: &self.path(output), scratch: scratch.path() };
         validator.validate(&subject, cancel).await
     }

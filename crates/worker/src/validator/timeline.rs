@@ -34,11 +34,6 @@ pub(super) struct Timeline {
 impl Streams {
     /// Picture and sound.
     pub(super) const ALL: Self = Self { video: true, audio: true };
-
-    /// What is in both.
-    pub(super) fn common(self, other: Self) -> Self {
-        Self { video: self.video && other.video, audio: self.audio && other.audio }
-    }
 }
 
 impl Span {

@@ -15,7 +15,6 @@ fn preset(name: &str) -> &'static Preset {
 
 fn track() -> Track {
     Track {
-        end_of_first: 0,
         name: String::new(),
         carries: Carries::Both,
         rendition: 0,
@@ -23,7 +22,8 @@ fn track() -> Track {
         pieces: vec!["output.mp4".into()],
         declared_length: None,
         declared_size: None,
-        bytes: 500_000,
+        init_size: 0,
+        sizes: vec![500_000],
     }
 }
 
@@ -34,7 +34,7 @@ fn good(preset: &Preset, source: &Media) -> Observed {
     (video.display, video.codec) = (video.coded, "h264".into());
     let audio = source.audio.clone().map(|audio| crate::media::Audio { codec: "aac".into(), ..audio });
     let timeline = Timeline::of(source);
-    Observed { video: Some(video), audio, timeline, first: timeline.streams(), last: timeline.streams() }
+    Observed { video: Some(video), audio, timeline, pieces: vec![timeline.streams()] }
 }
 
 fn span(start: f64, end: f64) -> Span {
@@ -164,7 +164,7 @@ fn a_size_may_be_rounded(#[case] width: u32, #[case] height: u32, #[case] passes
 #[case::next_to_nothing(50_000, 1)]
 fn the_bit_rate_is_compared_where_the_preset_has_one(#[case] bytes: u64, #[case] warnings: usize) {
     let expected = Expectation::new(preset(HLS), &source());
-    let track = Track { bytes, ..track() };
+    let track = Track { sizes: vec![bytes], ..track() };
     let findings = compare(&track, &good(preset(HLS), &source()), &expected);
     assert_eq!(findings.iter().filter(|finding| finding.code == Code::BitrateAbnormal).count(), warnings);
 }
@@ -176,6 +176,6 @@ fn the_bit_rate_is_compared_where_the_preset_has_one(#[case] bytes: u64, #[case]
 #[case::no_playlist(None, true)]
 fn segments_add_up_to_the_stream(#[case] declared_length: Option<f64>, #[case] passes: bool) {
     let expected = Expectation::new(preset(HLS), &source());
-    let track = Track { declared_length, bytes: 1_700_000, ..track() };
+    let track = Track { declared_length, sizes: vec![1_700_000], ..track() };
     assert_eq!(compare(&track, &good(preset(HLS), &source()), &expected).is_empty(), passes);
 }

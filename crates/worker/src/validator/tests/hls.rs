@@ -227,3 +227,12 @@ async fn sound_that_is_not_in_every_segment_raises_no_alarm(#[case] sound: &str)
     let bench = encode(source, "");
     assert_eq!(bench.report(&SINGLE, "out").await, Report::default());
 }
+
+#[tokio::test]
+async fn sound_that_is_stored_far_before_a_slow_picture_raises_no_alarm() {
+    let source = Bench::with_source("-f lavfi -i testsrc2=s=320x180:r=1:d=40 -f lavfi -i sine=d=40");
+    let bench = encode(source, "-g 6 -hls_time 6");
+    let slow = Preset { packaging: Packaging::Hls { segment_seconds: 6, ladder: false }, ..SINGLE };
+    let report = bench.report(&slow, "out").await;
+    assert_eq!(report, Report::default());
+}
