@@ -20,7 +20,7 @@ pub(crate) mod known;
 /// ffprobe's answer is a few kilobytes; thousands of streams would be hostile.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// A line of a hundred bytes for each packet in two segments of each rendition.
+/// A line of a hundred bytes for each packet in three segments of each rendition.
 const MAX_PACKETS: usize = 16 * 1024 * 1024;
 
 /// A stream that is not in the first segments is looked for in all of so many bytes.

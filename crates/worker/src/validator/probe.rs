@@ -19,7 +19,7 @@ use crate::{
     tool::Tools,
 };
 
-/// What is missing less, in seconds, is within what may be rounded.
+/// What is shorter by less, in seconds, may just be rounded.
 const HELD: f64 = 0.1;
 
 /// The arguments that open a file, or a segment behind the part it needs in front, and nothing else.
