@@ -18,7 +18,7 @@ use crate::{
     tool::{Ended, Invocation, Tail, Tools, run},
 };
 
-pub(crate) use argv::{OUTPUT_FILE, PLAYLIST, part::LEAD};
+pub(crate) use argv::{OUTPUT_FILE, PLAYLIST};
 pub(crate) use part::{Cut, Files, audio_arguments, chunk_arguments, encode_audio, encode_chunk, steady_rate};
 pub(crate) use progress::Progress;
 

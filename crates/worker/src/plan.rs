@@ -46,6 +46,8 @@ pub(crate) struct Chunk {
     pub(crate) first: u64,
     /// How many there are.
     pub(crate) frames: u64,
+    /// Number of a key frame, not behind the first, from which on all frames can be decoded. `None`: it is not known.
+    pub(crate) key: Option<u64>,
 }
 
 /// How a job is split.
@@ -156,7 +158,8 @@ impl Grid {
     /// Whether the range lies inside.
     pub(crate) fn holds(&self, chunk: Chunk) -> bool {
         let end = chunk.first.checked_add(chunk.frames);
-        chunk.frames > 0 && end.is_some_and(|end| end <= self.frames)
+        let is_ahead = chunk.key.is_none_or(|key| key <= chunk.first);
+        chunk.frames > 0 && is_ahead && end.is_some_and(|end| end <= self.frames)
     }
 
     /// The first frame of a segment: the first one that is not before its start.
@@ -209,7 +212,7 @@ pub(crate) fn split(grid: Grid, preset: &Preset, chunk_seconds: f64, has_audio: 
     let mut chunks = Vec::new();
     let mut at = 0;
     for length in chunk_lengths(units, chunk_seconds / seconds) {
-        chunks.push(Chunk { first: begin(at), frames: begin(at + length) - begin(at) });
+        chunks.push(Chunk { first: begin(at), frames: begin(at + length) - begin(at), key: None });
         at += length;
     }
     if chunks.len() < 2 {

@@ -46,6 +46,9 @@ pub struct Chunk {
     pub first_frame: u64,
     /// How many.
     pub frames: u64,
+    /// Number of a key frame, not behind the first, from which on it can be decoded; `None` where none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_frame: Option<u64>,
 }
 
 /// A plan that makes no sense.
@@ -69,6 +72,9 @@ pub enum Senseless {
     /// A chunk does not begin where the one before it ends, or is empty.
     #[error("chunk {0} does not follow the one before it")]
     Gap(usize),
+    /// A chunk is to be decoded from behind its first frame.
+    #[error("chunk {0} has its key frame behind its first frame")]
+    Key(usize),
     /// The chunks are not the whole video.
     #[error("the chunks have {found} frames of {expected}")]
     Sum {
@@ -98,6 +104,9 @@ impl Plan {
             if chunk.first_frame != end || !(1..=frames).contains(&chunk.frames) {
                 return Err(Senseless::Gap(index));
             }
+            if chunk.key_frame.is_some_and(|key| key > chunk.first_frame) {
+                return Err(Senseless::Key(index));
+            }
             // At most as many chunks, of at most so many frames: far from the end of the numbers.
             end += chunk.frames;
         }
@@ -115,7 +124,8 @@ pub(crate) mod tests {
     pub(crate) fn plan(chunks: u64, has_audio: bool) -> Plan {
         let grid =
             FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 9 };
-        let chunks = (0..chunks).map(|index| Chunk { first_frame: index * 250, frames: 250 }).collect();
+        let chunks =
+            (0..chunks).map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None }).collect();
         Plan { grid, chunks, has_audio }
     }
 
@@ -133,6 +143,7 @@ pub(crate) mod tests {
     #[case::too_many_chunks(|plan: &mut Plan| *plan = tests::plan(10_001, false))]
     #[case::a_gap(|plan: &mut Plan| plan.chunks[1].first_frame += 1)]
     #[case::an_overlap(|plan: &mut Plan| plan.chunks[1].first_frame -= 1)]
+    #[case::a_key_frame_behind(|plan: &mut Plan| plan.chunks[1].key_frame = Some(251))]
     #[case::an_empty_chunk(|plan: &mut Plan| plan.chunks[1].frames = 0)]
     #[case::an_endless_chunk(|plan: &mut Plan| plan.chunks[1].frames = u64::MAX)]
     #[case::a_chunk_is_missing(|plan: &mut Plan| plan.chunks.truncate(2))]

@@ -51,7 +51,7 @@ pub(super) fn plan(plan: v1::Plan) -> Result<Plan, Senseless> {
     if plan.chunks.len() > plan::MAX_CHUNKS {
         return Err(plan::Senseless::Chunks(plan.chunks.len()).into());
     }
-    let chunk = |chunk: v1::Chunk| Chunk { first_frame: chunk.first_frame, frames: chunk.frames };
+    let chunk = |v1::Chunk { first_frame, frames, key_frame }| Chunk { first_frame, frames, key_frame };
     let chunks = plan.chunks.into_iter().map(chunk).collect();
     Ok(Plan { grid, chunks, has_audio: plan.has_audio }.checked()?)
 }

@@ -1,6 +1,6 @@
 //! Counts a source's frames exactly, or says why they cannot be numbered.
 //!
-//! Where the container's table proves that all frames have one length, only its two ends are decoded. Otherwise the times
+//! Where the container's table proves that all frames have one length, only its two ends are looked at. Otherwise the times
 //! of all packets are read, none of them is decoded, and none is kept: the memory is bounded.
 
 use std::{
@@ -25,14 +25,14 @@ mod lines;
 mod scan;
 
 /// So many packets at the start are decoded, and more where no frame comes out of the first ones: the first frame is behind
-/// the first key frame, and the reordering.
-const HEADS: [&str; 2] = ["%+#64", "%+#400"];
+/// the first key frame, and the reordering, which no codec has more of than sixteen frames.
+const HEADS: [&str; 2] = ["%+#24", "%+#400"];
 
 /// The last frames are looked for in so many seconds more before the end than the last one may be away from it.
 const TAIL: f64 = 0.5;
 
 /// More frames are not between there and the end, nor in the packets at the start.
-const MAX_DECODED: usize = 100_000;
+const MAX_TIMES: usize = 100_000;
 
 /// The last frame must be so near to the promised end, in seconds.
 const END_TOLERANCE: f64 = 1.0;
@@ -83,6 +83,15 @@ pub(crate) async fn measure(
     }
 }
 
+/// The frames that a source's header promises. There may be others.
+pub(crate) fn promised(media: &Media, origin: f64) -> Option<Grid> {
+    let video = media.video.as_ref()?;
+    let (rate, length) = (video.grid?, video.duration.or(media.duration)?);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and the grid is checked")]
+    let frames = (length * rate.per_second()).round() as u64;
+    Count { rate, first: video.start.or(media.start)?, frames }.grid(origin).ok()
+}
+
 /// Why there is no count.
 #[derive(Debug)]
 enum Stop {
@@ -121,13 +130,14 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
-    /// Believes the table, and finds the first and the last frame that come out of the decoder.
+    /// Believes the table, and finds the first frame that comes out of the decoder and the last that is to be shown: what
+    /// becomes of the end, each chunk's count tells.
     async fn ends(&self, media: &Media, rate: FrameRate) -> Result<Count, Stop> {
         let length = self.video.duration.or(media.duration).ok_or(Whole::UnknownLength)?;
         let end = self.video.start.or(media.start).unwrap_or(0.0) + length;
         let tolerance = END_TOLERANCE.max(3.0 / rate.per_second());
         let last = format!("{:.6}%", (end - tolerance - TAIL).max(0.0));
-        let (head, tail) = tokio::join!(self.head(), self.times(&last));
+        let (head, tail) = tokio::join!(self.head(), self.shown(&last));
         let times = [head?, tail?].concat();
         let (first, last) = times
             .iter()
@@ -142,10 +152,11 @@ impl Prober<'_> {
         Ok(Count { rate, first, frames })
     }
 
-    /// The times of the first frames.
+    /// The times of the first frames that come out of the decoder.
     async fn head(&self) -> Result<Vec<f64>, Stop> {
         for packets in HEADS {
-            let times = self.times(packets).await?;
+            let entries = ["-read_intervals", packets, "-show_entries", "frame=best_effort_timestamp_time"];
+            let times = self.times(&entries, |_| true).await?;
             if !times.is_empty() {
                 return Ok(times);
             }
@@ -153,18 +164,27 @@ impl Prober<'_> {
         Ok(Vec::new())
     }
 
-    /// The times of the frames there, in the order in which they come.
-    async fn times(&self, intervals: &str) -> Result<Vec<f64>, Stop> {
+    /// The times of the packets there, in the order of decoding, but for those that an edit list hides.
+    async fn shown(&self, intervals: &str) -> Result<Vec<f64>, Stop> {
+        let entries = ["-read_intervals", intervals, "-show_entries", "packet=pts_time,flags"];
+        self.times(&entries, |flags| !flags.contains('D')).await
+    }
+
+    /// The times at the beginnings of lines, of which what follows is `wanted`. All of these must have one.
+    async fn times(&self, entries: &[&str], wanted: impl Fn(&str) -> bool) -> Result<Vec<f64>, Stop> {
         let mut times = Vec::new();
-        let mut is_bounded = true;
-        self.frames(intervals, |time| {
-            is_bounded = times.len() < MAX_DECODED;
-            if is_bounded {
-                times.push(time);
+        let mut is_good = true;
+        self.run(entries, |line| {
+            let (time, rest) = line.split_once(',').unwrap_or((line, ""));
+            if wanted(rest) {
+                let time = time.parse().ok().filter(|time: &f64| time.is_finite() && times.len() < MAX_TIMES);
+                is_good = time.is_some();
+                times.extend(time);
             }
+            is_good
         })
         .await?;
-        if is_bounded { Ok(times) } else { Err(Whole::Uneven.into()) }
+        if is_good { Ok(times) } else { Err(Whole::Uneven.into()) }
     }
 
     /// Reads the time of every packet.
@@ -191,21 +211,6 @@ impl Prober<'_> {
             return Err(Whole::FewKeyFrames.into());
         }
         Ok(Count { rate: even.rate, first, frames: even.frames })
-    }
-
-    /// Decodes, and hands on the time of each frame that comes out.
-    async fn frames(&self, intervals: &str, mut each: impl FnMut(f64)) -> Result<(), Stop> {
-        let mut all_known = true;
-        let entries = ["-read_intervals", intervals, "-show_entries", "frame=best_effort_timestamp_time"];
-        self.run(&entries, |line| {
-            match line.split(',').next().and_then(|time| time.parse().ok()).filter(|time: &f64| time.is_finite()) {
-                Some(time) => each(time),
-                None => all_known = false,
-            }
-            all_known
-        })
-        .await?;
-        if all_known { Ok(()) } else { Err(Whole::Uneven.into()) }
     }
 
     /// Hands on each line that is not empty, as those of side data are, until there is none left or none is wanted.

@@ -1,50 +1,82 @@
-//! Moves the edges of chunks to where little has to be decoded before them. Pure.
+//! Where chunks are decoded from: a chunk begins with a key frame where one is near, and is decoded from the last one before
+//! its first frame where that is known. Pure.
 
 use super::{Chunk, Plan};
-
-/// How much earlier than told a search goes, in seconds: where frames are reordered, ffmpeg goes back by 3/23 s.
-const SLACK: f64 = 0.2;
 
 /// An edge moves by a part of the shorter of its chunks at most.
 const REACH: u64 = 3;
 
+/// A key frame that is off by more than this part of a frame is none of the grid's.
+const TOLERANCE: f64 = 0.125;
+
+/// Microseconds a second.
+const MICROS: f64 = 1e6;
+
 impl Plan {
-    /// Where chunks begin but the first, in seconds on the source's clock. `origin` is its time that is zero in the output.
-    pub(crate) fn edges(&self, origin: f64) -> Vec<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^45")]
-        let seconds = |chunk: &Chunk| origin + self.grid.time(chunk.first) as f64 / 1e6;
-        self.chunks.iter().skip(1).map(seconds).collect()
+    /// Around which times key frames are worth knowing, in seconds on the source's clock: the last one before each time.
+    /// `origin` is the source's time that is zero in the output.
+    pub(crate) fn searches(&self, origin: f64, may_move: bool) -> Vec<f64> {
+        let mut times = Vec::new();
+        for pair in self.chunks.windows(2) {
+            let [before, after] = pair else { continue };
+            times.push(self.seconds_at(after.first, origin));
+            if may_move {
+                times.push(self.seconds_at(after.first + reach(*before, *after), origin));
+            }
+        }
+        times
     }
 
-    /// The plan with edges so long behind key frames as a chunk is decoded before its first frame, where one is near.
-    pub(crate) fn align(mut self, keys: &[f64], origin: f64, lead: f64) -> Self {
-        let cheap: Vec<_> = keys.iter().map(|key| self.first_frame_at(key + lead + SLACK - origin)).collect();
-        let edge = |pair: &[Chunk]| {
-            let [before, after] = pair else { return None };
-            let reach = before.frames.min(after.frames) / REACH;
-            let near = cheap.iter().copied().min_by_key(|edge| edge.abs_diff(after.first))?;
-            Some(if near.abs_diff(after.first) <= reach { near } else { after.first })
-        };
-        let mut edges: Vec<_> = self.chunks.windows(2).filter_map(edge).collect();
-        if edges.len() + 1 == self.chunks.len() {
-            edges.push(self.grid.frames());
-            let mut first = 0;
-            for (chunk, end) in self.chunks.iter_mut().zip(edges) {
-                *chunk = Chunk { first, frames: end - first };
-                first = end;
-            }
+    /// The plan with the key frames that are known, in seconds on the source's clock. Where edges may move, they do to the
+    /// key frames within reach.
+    pub(crate) fn align(mut self, keys: &[f64], origin: f64, may_move: bool) -> Self {
+        let mut keys: Vec<_> = keys.iter().filter_map(|key| self.frame_at(key - origin)).collect();
+        keys.sort_unstable();
+        if may_move {
+            self.move_edges(&keys);
+        }
+        for chunk in &mut self.chunks {
+            chunk.key = keys.iter().copied().rfind(|key| *key <= chunk.first);
         }
         self
     }
 
-    /// The first frame that is not before this time, in seconds after the source's first.
-    fn first_frame_at(&self, seconds: f64) -> u64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^45")]
-        let after = seconds - self.grid.start() as f64 / 1e6;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let frame = (after * self.grid.rate().per_second()).ceil() as u64;
-        frame
+    fn move_edges(&mut self, keys: &[u64]) {
+        let edge = |pair: &[Chunk]| {
+            let [before, after] = pair else { return None };
+            let near = keys.iter().copied().min_by_key(|key| key.abs_diff(after.first)).unwrap_or(after.first);
+            Some(if near.abs_diff(after.first) <= reach(*before, *after) { near } else { after.first })
+        };
+        let mut edges: Vec<_> = self.chunks.windows(2).filter_map(edge).collect();
+        edges.push(self.grid.frames());
+        let mut first = 0;
+        for (chunk, end) in self.chunks.iter_mut().zip(edges) {
+            *chunk = Chunk { first, frames: end - first, key: None };
+            first = end;
+        }
     }
+
+    /// Half a frame behind a frame, so that no rounding moves it before the frame.
+    fn seconds_at(&self, frame: u64, origin: f64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^45")]
+        let edge = self.grid.edge(frame + 1) as f64;
+        origin + edge / MICROS
+    }
+
+    /// The frame that is so many seconds after the start of the file, if there is one.
+    fn frame_at(&self, seconds: f64) -> Option<u64> {
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^45")]
+        let after = seconds - self.grid.start() as f64 / MICROS;
+        let place = after * self.grid.rate().per_second();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let frame = place.round() as u64;
+        ((place - place.round()).abs() <= TOLERANCE && place > -TOLERANCE).then_some(frame)
+    }
+}
+
+/// By how many frames the edge between two chunks may move.
+fn reach(before: Chunk, after: Chunk) -> u64 {
+    before.frames.min(after.frames) / REACH
 }
 
 #[cfg(test)]
@@ -58,7 +90,7 @@ mod tests {
         let rate = FrameRate { numerator: 25, denominator: 1 };
         let mut first = 0;
         let chunk = |frames: &u64| {
-            let chunk = Chunk { first, frames: *frames };
+            let chunk = Chunk { first, frames: *frames, key: None };
             first += frames;
             chunk
         };
@@ -70,25 +102,49 @@ mod tests {
         plan.chunks.iter().map(|chunk| chunk.frames).collect()
     }
 
+    fn keys(plan: &Plan) -> Vec<Option<u64>> {
+        plan.chunks.iter().map(|chunk| chunk.key).collect()
+    }
+
     #[test]
-    fn an_edge_moves_to_where_a_chunk_is_decoded_from_a_key_frame() {
-        let aligned = plan(&[500, 500, 100, 400]).align(&[1012.0, 1030.0], 1000.0, 3.0);
-        // The second edge has nothing within reach, the third neither.
-        assert_eq!(lengths(&aligned), [381, 619, 100, 400]);
-        assert_eq!(aligned.edges(1000.0), [1015.24, 1040.0, 1044.0]);
+    fn an_edge_moves_to_a_key_frame_within_reach() {
+        let aligned = plan(&[500, 500, 100, 400]).align(&[1030.0, 1016.0], 1000.0, true);
+        // The other edges have nothing within reach.
+        assert_eq!(lengths(&aligned), [400, 600, 100, 400]);
+        assert_eq!(keys(&aligned), [None, Some(400), Some(750), Some(750)]);
+    }
+
+    #[test]
+    fn edges_of_segments_stay() {
+        let aligned = plan(&[500, 500]).align(&[0.0, 16.0], 0.0, false);
+        assert_eq!((lengths(&aligned), keys(&aligned)), (vec![500, 500], vec![Some(0), Some(400)]));
+    }
+
+    #[test]
+    fn what_is_no_frame_of_the_grid_is_no_key_frame() {
+        let aligned = plan(&[500, 500]).align(&[-1.0, 10.02, 19.9], 0.0, false);
+        assert_eq!(keys(&aligned), [None, None]);
+    }
+
+    #[test]
+    fn key_frames_are_looked_for_at_each_edge_and_where_it_may_move_to() {
+        let plan = plan(&[300, 300, 150]);
+        assert_eq!(plan.searches(1.0, false), [13.02, 25.02]);
+        assert_eq!(plan.searches(1.0, true), [13.02, 17.02, 25.02, 27.02]);
     }
 
     proptest! {
         #[test]
         fn chunks_stay_in_order_and_whole(
             given in proptest::collection::vec(1..2000_u64, 2..20),
-            keys in proptest::collection::vec(0.0..1600.0_f64, 0..40),
+            keys in proptest::collection::vec(0..40_000_u32, 0..40),
         ) {
-            let aligned = plan(&given).align(&keys, 0.0, 3.0);
+            let keys: Vec<_> = keys.into_iter().map(|frame| f64::from(frame) / 25.0).collect();
+            let aligned = plan(&given).align(&keys, 0.0, true);
             prop_assert_eq!(lengths(&aligned).iter().sum::<u64>(), given.iter().sum::<u64>());
             let mut next = 0;
             for chunk in &aligned.chunks {
-                prop_assert!(chunk.first == next && chunk.frames > 0);
+                prop_assert!(chunk.first == next && chunk.frames > 0 && aligned.grid.holds(*chunk));
                 next += chunk.frames;
             }
         }

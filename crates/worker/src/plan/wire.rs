@@ -12,7 +12,7 @@ pub(crate) enum Invalid {
     #[error("grid: is missing, or its rate, start or number of frames cannot be")]
     Grid,
     /// A range.
-    #[error("chunk: is missing, empty or not inside the grid")]
+    #[error("chunk: is missing, empty or not inside the grid, or its key frame is behind it")]
     Chunk,
     /// All ranges together.
     #[error("chunks: there must be 2 to 4096, in order, without a gap, from the first frame to the last")]
@@ -28,8 +28,7 @@ pub(crate) enum Invalid {
 /// What is wrong.
 pub(crate) fn chunk_from(grid: Option<v1::FrameGrid>, chunk: Option<v1::Chunk>) -> Result<(Grid, Chunk), Invalid> {
     let grid = grid_from(grid)?;
-    let v1::Chunk { first_frame: first, frames } = chunk.ok_or(Invalid::Chunk)?;
-    let chunk = Chunk { first, frames };
+    let chunk = chunk.ok_or(Invalid::Chunk)?.into();
     if grid.holds(chunk) { Ok((grid, chunk)) } else { Err(Invalid::Chunk) }
 }
 
@@ -40,8 +39,7 @@ pub(crate) fn chunk_from(grid: Option<v1::FrameGrid>, chunk: Option<v1::Chunk>) 
 pub(crate) fn plan_from(plan: Option<v1::Plan>) -> Result<Plan, Invalid> {
     let v1::Plan { grid, chunks, has_audio } = plan.ok_or(Invalid::Plan)?;
     let grid = grid_from(grid)?;
-    let chunks: Vec<_> =
-        chunks.into_iter().map(|v1::Chunk { first_frame: first, frames }| Chunk { first, frames }).collect();
+    let chunks: Vec<Chunk> = chunks.into_iter().map(Into::into).collect();
     let count = u64::try_from(chunks.len()).unwrap_or(u64::MAX);
     let next = |next: u64, chunk: &Chunk| (chunk.first == next && grid.holds(*chunk)).then(|| next + chunk.frames);
     let is_whole = chunks.iter().try_fold(0, next) == Some(grid.frames());
@@ -60,9 +58,20 @@ fn grid_from(grid: Option<v1::FrameGrid>) -> Result<Grid, Invalid> {
     Ok(grid.of_source(source_bytes))
 }
 
+impl From<v1::Chunk> for Chunk {
+    fn from(v1::Chunk { first_frame: first, frames, key_frame: key }: v1::Chunk) -> Self {
+        Self { first, frames, key }
+    }
+}
+
+impl From<&Chunk> for v1::Chunk {
+    fn from(&Chunk { first: first_frame, frames, key: key_frame }: &Chunk) -> Self {
+        Self { first_frame, frames, key_frame }
+    }
+}
+
 impl From<&Plan> for v1::Plan {
     fn from(plan: &Plan) -> Self {
-        let chunk = |chunk: &Chunk| v1::Chunk { first_frame: chunk.first, frames: chunk.frames };
         let rate = plan.grid.rate();
         let grid = v1::FrameGrid {
             rate_numerator: rate.numerator,
@@ -71,7 +80,7 @@ impl From<&Plan> for v1::Plan {
             frames: plan.grid.frames(),
             source_bytes: plan.grid.source_bytes(),
         };
-        Self { grid: Some(grid), chunks: plan.chunks.iter().map(chunk).collect(), has_audio: plan.has_audio }
+        Self { grid: Some(grid), chunks: plan.chunks.iter().map(Into::into).collect(), has_audio: plan.has_audio }
     }
 }
 
@@ -86,11 +95,17 @@ mod tests {
     }
 
     fn chunk(first_frame: u64, frames: u64) -> v1::Chunk {
-        v1::Chunk { first_frame, frames }
+        v1::Chunk { first_frame, frames, key_frame: None }
+    }
+
+    fn keyed(first_frame: u64, frames: u64, key: u64) -> v1::Chunk {
+        v1::Chunk { key_frame: Some(key), ..chunk(first_frame, frames) }
     }
 
     #[rstest]
     #[case::good(Some(grid(25, 1, 100)), Some(chunk(50, 50)), None)]
+    #[case::key(Some(grid(25, 1, 100)), Some(keyed(50, 50, 50)), None)]
+    #[case::key_behind(Some(grid(25, 1, 100)), Some(keyed(50, 50, 51)), Some(Invalid::Chunk))]
     #[case::no_grid(None, Some(chunk(0, 1)), Some(Invalid::Grid))]
     #[case::no_rate(Some(grid(25, 0, 100)), Some(chunk(0, 1)), Some(Invalid::Grid))]
     #[case::no_chunk(Some(grid(25, 1, 100)), None, Some(Invalid::Chunk))]
@@ -111,6 +126,7 @@ mod tests {
     #[case::gap(vec![chunk(0, 60), chunk(61, 39)], Some(Invalid::Chunks))]
     #[case::overlap(vec![chunk(0, 60), chunk(59, 41)], Some(Invalid::Chunks))]
     #[case::short(vec![chunk(0, 60), chunk(60, 39)], Some(Invalid::Chunks))]
+    #[case::key_behind(vec![chunk(0, 60), keyed(60, 40, 61)], Some(Invalid::Chunks))]
     #[case::many((0..=MAX_CHUNKS).map(|first| chunk(first, 1)).collect(), Some(Invalid::Chunks))]
     fn chunks_are_the_whole(#[case] chunks: Vec<v1::Chunk>, #[case] wrong: Option<Invalid>) {
         let frames = chunks.len().max(100) as u64;

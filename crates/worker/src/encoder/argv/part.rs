@@ -21,7 +21,7 @@ pub(crate) const AUDIO_FILE: &str = "a.mp4";
 
 /// How long before its first frame a chunk is decoded, in seconds, where a search ends at a key frame: longer than any
 /// reordering, and than what a stream without key frames usually takes to be whole again.
-pub(crate) const LEAD: f64 = 3.0;
+const LEAD: f64 = 3.0;
 
 /// The same where a search ends anywhere. Key frames there are less than ten seconds apart, or the job is not split.
 const BLIND_LEAD: f64 = 12.0;
@@ -96,6 +96,8 @@ struct Times {
     start: Option<i64>,
     end: Option<i64>,
     zero: i64,
+    /// Half a frame behind a key frame: a search for it ends there, however the times are rounded.
+    key: Option<i64>,
 }
 
 impl Times {
@@ -107,6 +109,7 @@ impl Times {
             start: (chunk.first > 0).then(|| origin + grid.edge(chunk.first)),
             end: (end < grid.frames()).then(|| origin + grid.edge(end)),
             zero: origin + grid.time(chunk.first),
+            key: chunk.key.map(|key| origin + grid.edge(key + 1)),
         }
     }
 
@@ -116,7 +119,8 @@ impl Times {
             Container::Indexed => LEAD,
             Container::Broadcast | Container::Other => BLIND_LEAD,
         };
-        let seek = self.start? - micros(source.start.unwrap_or(0.0)) - micros(lead);
+        let (start, lead) = (self.start?, micros(lead));
+        let seek = self.key.map_or(start - lead, |key| key.max(start - lead)) - micros(source.start.unwrap_or(0.0));
         (seek > 0).then_some(seek)
     }
 

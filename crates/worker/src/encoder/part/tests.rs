@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     media::{self, Input, Measured, Patience},
     permit::Permit,
-    plan::{self, Whole},
+    plan::{self, Plan, Whole},
 };
 
 /// x264 loses nothing at crf 0: what was decoded can be compared.
@@ -63,6 +63,15 @@ impl Bench {
         }
     }
 
+    /// A plan of short chunks.
+    async fn plan(&self, media: &Media, grid: Grid, may_move: bool) -> Plan {
+        let plan = plan::split(grid, &MP4, 3.9, true).expect("long enough");
+        let (origin, cancel) = (media.origin(true), CancellationToken::new());
+        let searches = plan.searches(origin, may_move);
+        let keys = media::keys_before(&self.tools, &self.input, media, &searches, PATIENCE, &cancel).await;
+        plan.align(&keys, origin, may_move)
+    }
+
     /// Encodes a chunk into a folder of its own.
     async fn chunk(&self, preset: &Preset, media: &Media, cut: &Cut, folder: &str) -> Result<Files, Error> {
         let directory = self.folder.path().join(folder);
@@ -113,6 +122,7 @@ const X264: &str = "-c:v libx264 -preset ultrafast -bf 3 -x264-params";
 #[case::mpeg2("a.ts", &["-c:v mpeg2video -bf 2 -g 15 -c:a mp2 a.ts"])]
 #[case::cut_out_of_a_broadcast("b.ts", &["-c:v mpeg2video -bf 2 -g 15 a.ts", "-ss 1.1 -i a.ts -c copy b.ts"])]
 #[case::refreshed_line_by_line("a.ts", &["-c:v libx264 -preset veryfast -x264-params keyint=60:intra-refresh=1 a.ts"])]
+#[case::refreshed_in_a_file("a.mp4", &["-c:v libx264 -preset veryfast -x264-params keyint=60:intra-refresh=1 a.mp4"])]
 #[case::vp9("a.webm", &["-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 100 -c:a libopus a.webm"])]
 #[tokio::test]
 async fn chunks_have_exactly_the_frames_of_the_whole(#[case] source: &str, #[case] steps: &[&str]) {
@@ -121,16 +131,31 @@ async fn chunks_have_exactly_the_frames_of_the_whole(#[case] source: &str, #[cas
     let grid = bench.grid(&media).await.expect("evenly spaced");
     let whole = bench.decode(&format!("-i {source} -map 0:v:0"));
     assert_eq!(grid.frames(), whole.len() as u64);
-    let plan = plan::split(grid, &MP4, 3.9, true).expect("long enough");
-    let mut hashes = Vec::new();
-    for (index, &chunk) in (0..).zip(&plan.chunks) {
-        let cut = Cut { index, grid, chunk };
-        let folder = format!("chunk-{index}");
-        let files = bench.chunk(&MP4, &media, &cut, &folder).await.expect("encoded");
-        assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["v0.mp4", "v0.marks"]);
-        hashes.extend(bench.decode(&format!("-i {folder}/v0.mp4")).into_iter().map(|(_, hash)| hash));
+    // With the edges where they are, and where key frames are.
+    for may_move in [false, true].into_iter().filter(|may_move| media.has_frame_table || !may_move) {
+        let plan = bench.plan(&media, grid, may_move).await;
+        let mut hashes = Vec::new();
+        for (index, &chunk) in (0..).zip(&plan.chunks) {
+            let cut = Cut { index, grid, chunk };
+            let folder = format!("chunk-{may_move}-{index}");
+            let files = bench.chunk(&MP4, &media, &cut, &folder).await.expect("encoded");
+            assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["v0.mp4", "v0.marks"]);
+            hashes.extend(bench.decode(&format!("-i {folder}/v0.mp4")).into_iter().map(|(_, hash)| hash));
+        }
+        assert!(hashes.iter().eq(whole.iter().map(|(_, hash)| hash)), "{source}: frames differ");
     }
-    assert!(hashes.iter().eq(whole.iter().map(|(_, hash)| hash)), "{source}: frames differ");
+}
+
+#[rstest]
+#[case::closed("keyint=60:scenecut=0", &[None, Some(120), Some(180), Some(300), Some(360), Some(420), Some(420)])]
+#[case::refreshed_line_by_line("keyint=60:intra-refresh=1", &[None; 7])]
+#[tokio::test]
+async fn chunks_are_decoded_from_frames_that_need_no_other(#[case] x264: &str, #[case] keys: &[Option<u64>]) {
+    let bench = Bench::new("a.mp4", &[&format!("{X264} {x264} a.mp4")]);
+    let media = bench.probe().await;
+    let grid = bench.grid(&media).await.expect("evenly spaced");
+    let plan = bench.plan(&media, grid, true).await;
+    assert_eq!(plan.chunks.iter().map(|chunk| chunk.key).collect::<Vec<_>>(), keys);
 }
 
 /// Length and hash of the decoder's parameters and of each frame in a list.
@@ -255,7 +280,7 @@ async fn a_chunk_with_another_number_of_frames_is_an_error() {
     let bench = Bench::new("a.mp4", &[&format!("{X264} keyint=60 a.mp4")]);
     let media = bench.probe().await;
     let grid = Grid::new(FrameRate { numerator: 25, denominator: 1 }, 0, 520).expect("countable");
-    let cut = Cut { index: 1, grid, chunk: Chunk { first: 400, frames: 120 } };
+    let cut = Cut { index: 1, grid, chunk: Chunk { first: 400, frames: 120, key: None } };
     let error = bench.chunk(&MP4, &media, &cut, "chunk").await.expect_err("frames are missing");
     assert_eq!(error.to_string(), "split: chunk 1 has 100 frames instead of 120");
     assert_eq!(error.blame(), Blame::Job);

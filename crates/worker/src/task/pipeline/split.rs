@@ -23,7 +23,8 @@ impl Job<'_> {
     /// A plan, or why the job is better not split.
     pub(super) async fn plan(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Plan, Whole>, Failure> {
         let has_audio = self.order.preset.audio.is_some() && subject.media.audio.is_some();
-        let grid = match self.grid(subject, chunk_seconds).await? {
+        let (grid, keys) = tokio::join!(self.grid(subject, chunk_seconds), self.keys(subject, chunk_seconds));
+        let grid = match grid? {
             Ok(grid) => grid,
             Err(whole) => return Ok(Err(whole)),
         };
@@ -35,22 +36,29 @@ impl Job<'_> {
             Ok(plan) => plan,
             Err(whole) => return Ok(Err(whole)),
         };
-        let plan = self.align(subject, plan).await;
+        let plan = plan.align(&keys, self.origin(subject), self.may_move_edges());
         let marked = parts::mark(&self.order.storage, &self.order.job_id, self.permit).await.map_err(storing)?;
         Ok(marked.map(|()| plan).map_err(Whole::Storage))
     }
 
-    /// Lets chunks begin where little is decoded in vain. Segments begin where they must.
-    async fn align(&self, subject: &Subject<'_>, plan: Plan) -> Plan {
-        let Order { preset, .. } = self.order;
-        if plan::segment_seconds(preset.packaging).is_some() {
-            return plan;
-        }
+    /// Key frames from which chunks can be decoded, on the source's clock. They are looked for while the frames are counted:
+    /// whatever comes of that, a key frame stays one.
+    async fn keys(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Vec<f64> {
         let (media, tools) = (subject.media, &self.workshop.tools);
-        let origin = media.origin(preset.audio.is_some());
-        let (edges, cancel) = (plan.edges(origin), self.permit.token());
-        let keys = media::keys_before(tools, &subject.source.input, media, &edges, self.patience(), cancel).await;
-        plan.align(&keys, origin, encoder::LEAD)
+        let Some(grid) = media::promised(media, self.origin(subject)) else { return Vec::new() };
+        let Ok(plan) = plan::split(grid, self.order.preset, chunk_seconds, false) else { return Vec::new() };
+        let times = plan.searches(self.origin(subject), self.may_move_edges());
+        media::keys_before(tools, &subject.source.input, media, &times, self.patience(), self.permit.token()).await
+    }
+
+    /// Segments begin where they must.
+    fn may_move_edges(&self) -> bool {
+        plan::segment_seconds(self.order.preset.packaging).is_none()
+    }
+
+    /// The time on the source's clock that is zero in the output.
+    fn origin(&self, subject: &Subject<'_>) -> f64 {
+        subject.media.origin(self.order.preset.audio.is_some())
     }
 
     fn patience(&self) -> Patience {
@@ -64,8 +72,7 @@ impl Job<'_> {
         if video.duration.or(media.duration).is_some_and(|length| length < SURELY_SHORT * chunk_seconds) {
             return Ok(Err(Whole::Short(chunk_seconds)));
         }
-        let origin = media.origin(self.order.preset.audio.is_some());
-        let cancel = self.permit.token();
+        let (origin, cancel) = (self.origin(subject), self.permit.token());
         match media::measure(&self.workshop.tools, &subject.source.input, media, origin, self.patience(), cancel).await
         {
             Measured::Even(grid) => Ok(match encoder::steady_rate(self.order.preset, media) {
