@@ -48,6 +48,19 @@ pub(crate) struct Media {
     pub(crate) has_frame_table: bool,
     /// The audio stream to use: the one marked as default, or the first.
     pub(crate) audio: Option<Audio>,
+    /// How much is in these streams.
+    pub(crate) index: Index,
+}
+
+/// How much is in a file, as its own index counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Index {
+    /// Packets of the video: frames.
+    pub(crate) frames: Option<u64>,
+    /// Packets of the audio.
+    pub(crate) sounds: Option<u64>,
+    /// Its samples a second; there if there is audio.
+    pub(crate) sample_rate: Option<u32>,
 }
 
 /// What a container's clock and index are like.

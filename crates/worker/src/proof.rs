@@ -106,24 +106,24 @@ impl Error {
     }
 }
 
-/// Writes the marks of `file` to `out`. Both are the worker's own.
+/// Writes the marks of each file to the list beside it, in one process. All are the worker's own.
 ///
 /// # Errors
-/// Why there is no list.
+/// Why there is no list, which one of them may be to blame for.
 pub(crate) async fn marks(
     tools: &Tools,
-    file: &Path,
+    files: &[(PathBuf, PathBuf)],
     kind: Kind,
-    out: &Path,
     limits: &Limits,
     permit: &Permit,
 ) -> Result<(), Error> {
-    let directory = out.parent().unwrap_or(Path::new("."));
-    run_tool(tools, arguments(file, kind, out), directory, limits, permit.token()).await.map(drop).map_err(|error| {
+    let directory = files.first().and_then(|(_, list)| list.parent()).unwrap_or(Path::new("."));
+    let name = |(file, _): &(PathBuf, PathBuf)| file.file_name().unwrap_or_default().display().to_string();
+    run_tool(tools, arguments(files, kind), directory, limits, permit.token()).await.map(drop).map_err(|error| {
         match error {
             encoder::Error::Cancelled => Error::Cancelled,
             encoder::Error::Failed(_) => {
-                Error::Unreadable { name: file.file_name().unwrap_or_default().display().to_string(), error }
+                Error::Unreadable { name: files.iter().map(name).collect::<Vec<_>>().join(", "), error }
             }
             error => Error::Tool(error),
         }
@@ -133,22 +133,30 @@ pub(crate) async fn marks(
 /// Annex B, whatever the container has, without SEI, SPS, PPS and delimiters.
 const CANONICAL_VIDEO: &str = "h264_mp4toannexb,filter_units=remove_types=6-9";
 
-/// ffmpeg's arguments that write the marks of `file` to `out`, behind those that every run has.
-pub(crate) fn arguments(file: &Path, kind: Kind, out: &Path) -> Vec<OsString> {
-    let mut args: Vec<OsString> = ["-copyts", "-protocol_whitelist", "file", "-i"].map(Into::into).into();
-    args.push(uri::file(file));
-    let rest: &[&str] = match kind {
-        Kind::Audio => &["-map", "0:a:0", "-c", "copy"],
-        Kind::Output { transport_stream: false } => {
-            &["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", CANONICAL_VIDEO]
-        }
-        Kind::Output { transport_stream: true } => {
-            &["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", CANONICAL_VIDEO, "-bsf:a", "aac_adtstoasc"]
-        }
-    };
-    args.extend(rest.iter().map(OsString::from));
-    args.extend(["-fflags", "+bitexact", "-f", "framehash", "-hash", "md5"].map(Into::into));
-    args.push(uri::file(out));
+/// ffmpeg's arguments that write the marks of each file to the list beside it, behind those that every run has.
+pub(crate) fn arguments(files: &[(PathBuf, PathBuf)], kind: Kind) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["-copyts".into()];
+    for (file, _) in files {
+        args.extend(["-protocol_whitelist", "file", "-i"].map(Into::into));
+        args.push(uri::file(file));
+    }
+    for (number, (_, list)) in files.iter().enumerate() {
+        let map = |stream: &str| ["-map".to_owned(), format!("{number}:{stream}")].map(OsString::from);
+        let filters: &[&str] = match kind {
+            Kind::Audio => {
+                args.extend(map("a:0"));
+                &[]
+            }
+            Kind::Output { transport_stream } => {
+                args.extend(map("v:0?").into_iter().chain(map("a:0?")));
+                let filters = &["-bsf:v", CANONICAL_VIDEO, "-bsf:a", "aac_adtstoasc"];
+                if transport_stream { filters } else { &filters[..2] }
+            }
+        };
+        args.extend(["-c", "copy"].iter().chain(filters).map(OsString::from));
+        args.extend(["-fflags", "+bitexact", "-f", "framehash", "-hash", "md5"].map(Into::into));
+        args.push(uri::file(list));
+    }
     args
 }
 

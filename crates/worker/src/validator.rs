@@ -143,7 +143,7 @@ impl Validator {
         let Layout { tracks, mut findings } = self.within(layout::read(subject, &expected), cancel).await?;
         // What ffprobe says of a broken set of files is not worth its time: the files are the cause.
         if !findings.is_empty() {
-            return Ok(Report { findings });
+            return Ok(Report { findings, index: None });
         }
         let observe = probe::observe(&self.tools, &tracks, subject.scratch, self.timeout, cancel);
         let (observed, decoded) = match self.level {
@@ -152,6 +152,7 @@ impl Validator {
         };
         let mut observed: Vec<_> =
             observed.into_iter().map(|one| one.map_err(|finding| findings.push(finding)).ok()).collect();
+        let index = observed.first().and_then(|file| file.as_ref()?.index);
         findings.extend(match (self.level, decoded) {
             (Level::Minimal | Level::Standard, None) => Vec::new(),
             (Level::Minimal | Level::Standard, Some(_)) => {
@@ -166,7 +167,7 @@ impl Validator {
             }
         }
         findings.extend(expected.warnings());
-        Ok(Report { findings })
+        Ok(Report { findings, index })
     }
 
     /// The tracks of an output that was proved whole.

@@ -1,22 +1,17 @@
-//! Counts what is in an output without decoding it: by the index of an MP4, by the packets of segments.
+//! Counts what is in segments without decoding them, by their packets.
 
-use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
-    iter,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ffi::OsString, iter, path::Path, time::Duration};
 
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Survey;
 use crate::{
+    media::Index,
     playlist::{self, Reel},
     proof::{SAMPLES_PER_PACKET, Track},
     tool::{self, Ended, Invocation, Tools},
-    validator::{self, uri},
+    validator,
 };
 
 /// ffprobe's answer is a few hundred bytes.
@@ -33,6 +28,18 @@ pub(crate) struct Counts {
     pub(crate) sample_rate: Option<u32>,
 }
 
+impl Counts {
+    /// Of a single file, which has one rendition.
+    pub(crate) fn of_file(Index { frames, sounds, sample_rate }: Index) -> Self {
+        Self { frames: vec![frames], samples: sounds.map(samples), sample_rate }
+    }
+}
+
+/// Samples in so many packets of sound.
+fn samples(packets: u64) -> u64 {
+    packets.saturating_mul(SAMPLES_PER_PACKET)
+}
+
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -42,7 +49,6 @@ struct Answer {
 #[derive(Deserialize)]
 struct Stream {
     codec_type: Option<String>,
-    nb_frames: Option<String>,
     nb_read_packets: Option<String>,
     sample_rate: Option<String>,
     #[serde(default)]
@@ -50,13 +56,9 @@ struct Stream {
 }
 
 impl Stream {
-    /// ffprobe does not tell that it has read none; what an index does not tell is not known.
-    fn packets(&self, has_index: bool) -> Option<u64> {
-        match (has_index, &self.nb_read_packets) {
-            (true, _) => self.nb_frames.as_ref()?.parse().ok(),
-            (false, None) => Some(0),
-            (false, Some(packets)) => packets.parse().ok(),
-        }
+    /// ffprobe does not tell that it has read none.
+    fn packets(&self) -> Option<u64> {
+        self.nb_read_packets.as_ref().map_or(Some(0), |packets| packets.parse().ok())
     }
 }
 
@@ -70,13 +72,13 @@ pub(super) struct Tally {
 
 impl Tally {
     /// `None` where a stream's packets are not told, or nothing is.
-    fn of(streams: &[Stream], has_index: bool) -> Option<Self> {
+    fn of(streams: &[Stream]) -> Option<Self> {
         let mut tally = Self::default();
         for stream in streams {
             match stream.codec_type.as_deref() {
-                Some("video") => tally.video = Some(stream.packets(has_index)?),
+                Some("video") => tally.video = Some(stream.packets()?),
                 Some("audio") => {
-                    tally.audio = Some(stream.packets(has_index)?);
+                    tally.audio = Some(stream.packets()?);
                     tally.sample_rate = stream.sample_rate.as_ref().and_then(|rate| rate.parse().ok());
                 }
                 Some(_) | None => {}
@@ -125,7 +127,7 @@ pub(crate) async fn count(
             counts.frames[rendition] = total.video;
         }
         if track.audio {
-            counts.samples = total.audio.map(|packets| packets.saturating_mul(SAMPLES_PER_PACKET));
+            counts.samples = total.audio.map(samples);
             counts.sample_rate = total.sample_rate;
         }
     }
@@ -144,15 +146,7 @@ pub(super) async fn tallies(
     cancel: &CancellationToken,
 ) -> Result<Vec<Option<Tally>>, validator::Error> {
     let reels: Vec<_> = tracks.iter().map(|track| track.reel()).collect();
-    match reels.as_slice() {
-        [] => Ok(Vec::new()),
-        // An index counts at once; segments have none.
-        [Reel { init: None, pieces }] if pieces[0].extension() == Some(OsStr::new("mp4")) => {
-            let input = ["-protocol_whitelist".into(), "file".into(), "-i".into(), uri::file(pieces[0])];
-            Ok(vec![Tally::of(&ask(tools, &input, limit, cancel).await?, true)])
-        }
-        reels => segments(tools, reels, folder, limit, cancel).await,
-    }
+    if reels.is_empty() { Ok(Vec::new()) } else { segments(tools, &reels, folder, limit, cancel).await }
 }
 
 /// Counts the packets of segments. Transport streams of all tracks are read by one process: its start takes as long as to
@@ -175,7 +169,7 @@ async fn segments(
             let variant = stream.tags.get("variant_bitrate").and_then(|number| number.parse().ok());
             variants.entry(variant.unwrap_or_default()).or_default().push(stream);
         }
-        tallies.extend((1..=group.len()).map(|variant| Tally::of(variants.get(&variant)?, false)));
+        tallies.extend((1..=group.len()).map(|variant| Tally::of(variants.get(&variant)?)));
     }
     Ok(tallies)
 }
@@ -187,7 +181,7 @@ async fn ask(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Vec<Stream>, validator::Error> {
-    let entries = "stream=codec_type,nb_frames,nb_read_packets,sample_rate:stream_tags=variant_bitrate";
+    let entries = "stream=codec_type,nb_read_packets,sample_rate:stream_tags=variant_bitrate";
     let mut args: Vec<_> = ["-v", "error", "-of", "json", "-show_entries", entries].map(Into::into).into();
     args.extend_from_slice(input);
     let mut answer = Vec::new();
@@ -214,15 +208,13 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::index(true, r#"{"codec_type":"video","nb_frames":"7"}"#, "known Some(7)")]
-    #[case::no_index(true, r#"{"codec_type":"video"}"#, "unknown")]
-    #[case::counted(false, r#"{"codec_type":"video","nb_read_packets":"7"}"#, "known Some(7)")]
-    #[case::none_read(false, r#"{"codec_type":"video"}"#, "known Some(0)")]
-    #[case::other(false, r#"{"codec_type":"data"}"#, "known None")]
-    #[case::nothing(false, "", "unknown")]
-    fn packets_are_known_or_not(#[case] has_index: bool, #[case] stream: &str, #[case] video: &str) {
+    #[case::counted(r#"{"codec_type":"video","nb_read_packets":"7"}"#, "known Some(7)")]
+    #[case::none_read(r#"{"codec_type":"video"}"#, "known Some(0)")]
+    #[case::other(r#"{"codec_type":"data"}"#, "known None")]
+    #[case::nothing("", "unknown")]
+    fn packets_are_known_or_not(#[case] stream: &str, #[case] video: &str) {
         let answer: Answer = serde_json::from_str(&format!("{{\"streams\":[{stream}]}}")).expect("parses");
-        let tally = Tally::of(&answer.streams, has_index);
+        let tally = Tally::of(&answer.streams);
         assert_eq!(tally.map_or_else(|| "unknown".to_owned(), |tally| format!("known {:?}", tally.video)), video);
     }
 

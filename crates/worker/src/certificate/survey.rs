@@ -147,8 +147,8 @@ impl Survey {
     }
 
     /// The length and hash of each file that is known.
-    pub(crate) fn into_sums(self) -> HashMap<PathBuf, Sum> {
-        self.sums.into_iter().map(|(path, (_, sum))| (path, sum)).collect()
+    pub(crate) fn sums(&self) -> HashMap<PathBuf, Sum> {
+        self.sums.iter().map(|(path, (_, sum))| (path.clone(), *sum)).collect()
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
         let (with, without) = (counts(&survey).await, counts(&Survey::default()).await);
         assert_eq!(with, without);
         assert_eq!(with.frames, [Some(FRAMES)]);
-        let sums = survey.into_sums();
+        let sums = survey.sums();
         // Nobody knows whether the last one is finished.
         assert_eq!(sums.len(), SEGMENTS - 1);
         for (path, sum) in sums {
@@ -219,6 +219,6 @@ mod tests {
         std::fs::write(&track.pieces[5], "another").expect("writes");
         let survey = survey.still_so().await;
         assert_eq!(survey.part(&track), (Vec::new(), track.clone()));
-        assert!(!survey.into_sums().contains_key(&track.pieces[5]));
+        assert!(!survey.sums().contains_key(&track.pieces[5]));
     }
 }

@@ -11,7 +11,6 @@ use crate::{
 };
 
 #[rstest]
-#[case::mp4(&MP4)]
 #[case::hls(&HLS)]
 #[case::ladder(&LADDER)]
 #[case::dash(&DASH)]
@@ -30,6 +29,18 @@ async fn a_whole_output_is_counted_without_decoding(#[case] preset: &'static Pre
     assert_eq!(counts.sample_rate, Some(48_000));
     // 5.2 s, and what the encoder adds at both ends.
     assert!(counts.samples.is_some_and(|samples| (249_600..=252_928).contains(&samples)), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_file_is_counted_by_its_index() {
+    let job = Job::new(&MP4, (25, 1), 0, &[0, 130]);
+    let (output, source) = (job.whole().await, job.probe().await);
+    let validator = Validator { tools: tools(), level: Level::Minimal, timeout: LIMITS.total };
+    let subject = Subject { preset: &MP4, source: &source, output: &output, scratch: &job.at("proof") };
+    let report = validator.validate(&subject, &CancellationToken::new()).await.expect("can be judged");
+    let counts = Counts::of_file(report.index.expect("a file"));
+    assert_eq!((counts.frames, counts.sample_rate), (vec![Some(130)], Some(48_000)));
+    assert!(counts.samples.is_some_and(|samples| (249_600..=252_928).contains(&samples)), "{:?}", counts.samples);
 }
 
 /// ffmpeg ends all variants of a playlist with the first of them.

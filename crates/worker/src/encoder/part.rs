@@ -85,7 +85,7 @@ pub(crate) async fn encode_audio(
     let Some(args) = audio_arguments(order) else { return Ok(None) };
     encode(tools, args, order, limits, report, cancel).await?;
     let audio = order.directory.join(part::AUDIO_FILE);
-    let list = proof::arguments(&audio, Kind::Audio, &audio.with_extension(part::MARKS));
+    let list = proof::arguments(&[(audio.clone(), audio.with_extension(part::MARKS))], Kind::Audio);
     run_tool(tools, list, order.directory, limits, cancel).await?;
     let mut files = Files::new();
     add(&mut files, &audio);

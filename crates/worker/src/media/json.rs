@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use preset::Size;
 use serde::Deserialize;
 
-use super::{Audio, Container, FrameRate, Media, Packet, Variant, Video};
+use super::{Audio, Container, FrameRate, Index, Media, Packet, Variant, Video};
 
 /// What ffprobe is asked for (`-show_entries`).
 pub(super) const ENTRIES: &str = "format=format_name,start_time,duration,size,bit_rate:stream=index,codec_type,codec_name,width,height,\
-    sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,nb_frames:\
+    sample_aspect_ratio,avg_frame_rate,r_frame_rate,start_time,duration,bit_rate,channels,sample_rate,nb_frames:\
     stream_disposition=default,attached_pic:stream_tags=DURATION,rotate:stream_side_data=rotation";
 
 /// What it is asked for about variants.
@@ -59,6 +59,7 @@ struct Stream {
     duration: Option<String>,
     bit_rate: Option<String>,
     channels: Option<u32>,
+    sample_rate: Option<String>,
     nb_frames: Option<String>,
     #[serde(default)]
     disposition: BTreeMap<String, i64>,
@@ -131,6 +132,11 @@ fn media(streams: &[Stream], format: &Format) -> Media {
         has_even_frames: chosen.is_some_and(Stream::has_even_frames),
         has_frame_table: kind.starts_with("mov,") && chosen.is_some_and(Stream::has_one_frame_length),
         audio: audio.map(Stream::audio),
+        index: Index {
+            frames: chosen.and_then(Stream::packets),
+            sounds: audio.and_then(Stream::packets),
+            sample_rate: audio.and_then(|audio| audio.sample_rate.as_ref()?.parse().ok()),
+        },
     };
     let counts_from_zero = kind.starts_with("matroska");
     let starts = streams.iter().filter_map(|stream| number(stream.start_time.as_deref()));
@@ -190,9 +196,8 @@ impl Stream {
     /// counted, the average is the header's promise and proves nothing.
     fn has_even_frames(&self) -> bool {
         let average = self.avg_frame_rate.as_deref().and_then(|text| ratio(text, '/'));
-        let is_counted = self.nb_frames.as_deref().is_some_and(|count| count.parse::<u64>().is_ok());
         let on_grid = |(average, grid): (f64, FrameRate)| (average / grid.per_second() - 1.0).abs() < 0.01;
-        is_counted && average.zip(self.grid()).is_some_and(on_grid)
+        self.packets().is_some() && average.zip(self.grid()).is_some_and(on_grid)
     }
 
     /// Whether every frame has the same length in the container's table, which gives ffprobe both rates: the average is
@@ -200,6 +205,11 @@ impl Stream {
     fn has_one_frame_length(&self) -> bool {
         let average = self.avg_frame_rate.as_deref().and_then(rate);
         self.has_even_frames() && average.is_some() && average == self.grid()
+    }
+
+    /// How many packets the container's index counts.
+    fn packets(&self) -> Option<u64> {
+        self.nb_frames.as_deref()?.parse().ok()
     }
 
     fn grid(&self) -> Option<FrameRate> {

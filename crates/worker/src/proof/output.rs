@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    slice,
 };
 
 use preset::Packaging;
@@ -87,10 +88,20 @@ pub(crate) async fn prove(
     permit: &Permit,
 ) -> Result<Proved, Error> {
     let transport_stream = matches!(packaging, Packaging::Hls { .. });
+    let mut files = Vec::new();
     for (number, track) in tracks.iter().enumerate() {
         let file = readable(track, number, folder).await.map_err(|error| Error::Tool(encoder::Error::Io(error)))?;
-        let kind = Kind::Output { transport_stream };
-        marks(tools, &file, kind, &list_of(folder, number), limits, permit).await?;
+        files.push((file, list_of(folder, number)));
+    }
+    let kind = Kind::Output { transport_stream };
+    match marks(tools, &files, kind, limits, permit).await {
+        Err(Error::Unreadable { .. }) if files.len() > 1 => {
+            // One of them is to blame.
+            for file in &files {
+                marks(tools, slice::from_ref(file), kind, limits, permit).await?;
+            }
+        }
+        made => made?,
     }
     let comparison = Comparison {
         parts: parts.clone(),

@@ -15,11 +15,11 @@ use url::Url;
 use super::{
     Workshop,
     failure::Failure,
-    output::{list, make, publish, publishing, validate},
+    output::{hash, make, publish, publishing, validate},
     reporter::Reporter,
 };
 use crate::{
-    certificate::{self, Counts, Facts},
+    certificate::{Counts, Facts},
     encoder::{self, Progress, join},
     failure::Blame,
     media::Media,
@@ -38,8 +38,6 @@ const PARTS_AT_ONCE: usize = 2;
 pub(crate) struct Finish<'a> {
     /// How it was encoded.
     pub(crate) preset: &'static Preset,
-    /// From what.
-    pub(crate) source: &'a Media,
     /// Where the parts are, and the output goes.
     pub(crate) storage: &'a Storage,
     /// Where in it.
@@ -52,38 +50,21 @@ pub(crate) struct Finish<'a> {
     pub(crate) chunks: &'a [Part],
     /// The sound.
     pub(crate) audio: Option<&'a Part>,
-    /// The runs of ffmpeg that made the parts, for the certificate; nothing secret in them.
-    pub(crate) commands: Vec<Vec<String>>,
 }
 
-/// Joins, proves and publishes. Answers where the output is, and what proves it.
-pub(super) async fn finish(
-    workshop: &Workshop,
-    finish: Finish<'_>,
-    scratch: &Path,
-    reporter: &mut Reporter,
-    permit: &Permit,
-) -> Result<(Url, Certificate), Failure> {
-    let bench = Bench { workshop, finish: &finish, scratch, permit };
-    bench.check()?;
-    bench.fetch().await?;
-    let (output, command) = bench.join(reporter).await?;
-    let Finish { preset, source, .. } = finish;
-    let subject = validator::Subject { preset, source, output: &output, scratch };
-    let publication = finish.storage.begin(finish.destination, scratch).map_err(publishing)?;
-    let work = async {
-        let (validated, found, files) =
-            tokio::join!(validate(workshop, &subject, permit), bench.prove(&subject), bench.hash(&output));
-        // What the validator says of a bad output is clearer.
-        let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
-        bench.certify(found, files, command).await
-    };
-    let joined = CancellationToken::new();
-    joined.cancel();
-    let certificate = make(&publication, finish.preset, (&output, &joined), permit, work).await?;
-    reporter.uploading();
-    let url = publish(&publication, finish.preset, output, permit).await?;
-    Ok((url, certificate))
+/// What the parts have become.
+pub(super) struct Joined {
+    output: PathBuf,
+    /// By which command.
+    command: Vec<String>,
+}
+
+/// What the parts were made of.
+pub(super) struct Origin<'a> {
+    /// The source.
+    pub(super) source: &'a Media,
+    /// The runs of ffmpeg that made them, for the certificate; nothing secret in them.
+    pub(super) commands: Vec<Vec<String>>,
 }
 
 /// Removes the parts of a job; there may be none.
@@ -91,14 +72,53 @@ pub(super) async fn clean_up(storage: &Storage, parent: &str, permit: &Permit) -
     parts::remove(storage, parent, permit).await.map_err(storing)
 }
 
-struct Bench<'a> {
-    workshop: &'a Workshop,
-    finish: &'a Finish<'a>,
-    scratch: &'a Path,
-    permit: &'a Permit,
+/// Where a job is finished, and with what.
+pub(super) struct Bench<'a> {
+    pub(super) workshop: &'a Workshop,
+    pub(super) finish: Finish<'a>,
+    pub(super) scratch: &'a Path,
+    pub(super) permit: &'a Permit,
 }
 
 impl Bench<'_> {
+    /// Brings the parts here and joins them. It needs nothing of the source.
+    pub(super) async fn assemble(&self, reporter: &mut Reporter) -> Result<Joined, Failure> {
+        self.check()?;
+        self.fetch().await?;
+        self.join(reporter).await
+    }
+
+    /// Proves and publishes what was joined. Answers where the output is, and what proves it.
+    pub(super) async fn publish(
+        &self,
+        joined: Joined,
+        origin: Origin<'_>,
+        reporter: &mut Reporter,
+    ) -> Result<(Url, Certificate), Failure> {
+        let Self { workshop, finish, scratch, permit } = self;
+        let Joined { output, command } = joined;
+        let Finish { preset, storage, destination, .. } = finish;
+        let subject = validator::Subject { preset, source: origin.source, output: &output, scratch };
+        let publication = storage.begin(destination, scratch).map_err(publishing)?;
+        let work = async {
+            let (validated, found, files, ffmpeg_version) = tokio::join!(
+                validate(workshop, &subject, permit),
+                self.prove(&subject),
+                hash(preset, &output, HashMap::new(), permit),
+                workshop.ffmpeg.of(&workshop.tools),
+            );
+            // What the validator says of a bad output is clearer.
+            let (found, files) = validated.and(found).and_then(|found| Ok((found, files?)))?;
+            Ok(self.certify(origin, found, files, (ffmpeg_version, command)))
+        };
+        let joined = CancellationToken::new();
+        joined.cancel();
+        let certificate = make(&publication, preset, (&output, &joined), permit, work).await?;
+        reporter.uploading();
+        let url = publish(&publication, preset, output, permit).await?;
+        Ok((url, certificate))
+    }
+
     /// Whether the parts are those of the plan. What comes from the wire was checked; nothing here may divide by zero.
     fn check(&self) -> Result<(), Failure> {
         let Finish { plan, chunks, audio, .. } = self.finish;
@@ -117,7 +137,7 @@ impl Bench<'_> {
             let why = "the parts are not in this worker's storage: workers of split jobs must share it";
             return Err(Failure::encoding(why, Blame::Infrastructure));
         }
-        let names = (0..chunks.len()).map(parts::chunk_name).zip(*chunks);
+        let names = (0..chunks.len()).map(parts::chunk_name).zip(chunks);
         let all: Vec<_> = names.chain(audio.map(|part| (parts::AUDIO.to_owned(), part))).collect();
         let fetch = |(name, part): (String, &Part)| {
             let (part, into) = (part.clone(), self.folder(&name));
@@ -127,17 +147,17 @@ impl Bench<'_> {
         stream::iter(fetches).buffer_unordered(PARTS_AT_ONCE).try_collect::<()>().await.map_err(storing)
     }
 
-    async fn join(&self, reporter: &mut Reporter) -> Result<(PathBuf, Vec<String>), Failure> {
+    async fn join(&self, reporter: &mut Reporter) -> Result<Joined, Failure> {
         let (lists, directory) = (self.make("lists").await?, self.make("output").await?);
         let video = self.files("mp4");
         let audio = self.finish.audio.map(|_| self.folder(parts::AUDIO).join("a.mp4"));
-        let Finish { preset, plan, source, .. } = self.finish;
+        let Finish { preset, plan, .. } = self.finish;
         let order =
             join::Order { preset, plan, video: &video, audio: audio.as_deref(), lists: &lists, directory: &directory };
-        let report = |progress: Progress| reporter.progress(progress, source.duration, "joining the parts");
+        let report = |progress: Progress| reporter.progress(progress, length(plan), "joining the parts");
         let Workshop { tools, limits, .. } = self.workshop;
         match join::join(tools, &order, limits, report, self.permit.token()).await {
-            Ok((output, args)) => Ok((output, self.shown(args))),
+            Ok((output, args)) => Ok(Joined { output, command: self.shown(args) }),
             Err(encoder::Error::Cancelled) => Err(Failure::Stopped),
             Err(error) if error.blame() == Blame::Job => {
                 Err(Failure::encoding(format!("split: cannot be joined: {error}"), Blame::Job))
@@ -169,17 +189,14 @@ impl Bench<'_> {
         }
     }
 
-    async fn hash(&self, output: &Path) -> Result<Vec<StoredFile>, Failure> {
-        let names = match self.finish.preset.entry_file() {
-            None => None,
-            Some(_) => Some(list(output).await?),
-        };
-        certificate::files(output, names, HashMap::new(), self.permit).await.map_err(storing)
-    }
-
-    async fn certify(&self, found: Counts, files: Vec<StoredFile>, join: Vec<String>) -> Result<Certificate, Failure> {
-        let Finish { preset, source, plan, chunks, commands, .. } = self.finish;
-        let ffmpeg_version = self.workshop.ffmpeg.of(&self.workshop.tools).await;
+    fn certify(
+        &self,
+        Origin { source, commands }: Origin<'_>,
+        found: Counts,
+        files: Vec<StoredFile>,
+        (ffmpeg_version, join): (String, Vec<String>),
+    ) -> Certificate {
+        let Finish { preset, plan, chunks, .. } = self.finish;
         let facts = Facts {
             preset,
             source,
@@ -191,9 +208,9 @@ impl Bench<'_> {
             found,
             files,
             ffmpeg_version,
-            commands: commands.iter().cloned().chain([join]).collect(),
+            commands: commands.into_iter().chain([join]).collect(),
         };
-        Ok(facts.certify())
+        facts.certify()
     }
 
     fn folder(&self, part: &str) -> PathBuf {
@@ -222,6 +239,14 @@ impl Bench<'_> {
         let shown = args.into_iter().map(|arg| arg.to_string_lossy().replace(&scratch, ""));
         ["ffmpeg".to_owned()].into_iter().chain(shown).collect()
     }
+}
+
+/// Length of the video in seconds.
+fn length(plan: &Plan) -> Option<f64> {
+    let grid = plan.grid?;
+    #[expect(clippy::cast_precision_loss, reason = "far below the 53 bits of a float")]
+    let frames = grid.frames as f64;
+    Some(frames * f64::from(grid.rate_denominator) / f64::from(grid.rate_numerator))
 }
 
 /// Parts are stored and fetched while the job is encoded.

@@ -1,41 +1,47 @@
 //! What every job does with its finished output, whole or joined: look at it, and publish it.
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
 };
 
 use preset::Preset;
-use proto::v1::Certificate;
+use proto::v1::{Certificate, StoredFile};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Workshop, failure::Failure};
 use crate::{
-    certificate::{self, Facts, Survey},
+    certificate::{self, Counts, Facts, Survey},
     failure::Blame,
     folder::files_below,
+    media::Index,
     permit::Permit,
-    uploader::{self, Artifact, Draft, Publication},
+    uploader::{self, Artifact, Draft, Publication, inner::Sum},
     validator::{self, Subject},
 };
 
-/// Proves an output whole.
-pub(super) async fn validate(workshop: &Workshop, subject: &Subject<'_>, permit: &Permit) -> Result<(), Failure> {
+/// Proves an output whole. Answers what is in it, where it is a single file.
+pub(super) async fn validate(
+    workshop: &Workshop,
+    subject: &Subject<'_>,
+    permit: &Permit,
+) -> Result<Option<Index>, Failure> {
     match workshop.validator.validate(subject, permit.token()).await {
         Ok(report) if report.is_whole() => {
             for finding in &report.findings {
                 tracing::warn!(%finding, "output is whole, but");
             }
-            Ok(())
+            Ok(report.index)
         }
         Ok(report) => Err(Failure::validation(&report, report.blame())),
         Err(error) => Err(judging(error)),
     }
 }
 
-/// The certificate of an output that was encoded whole, if it is proved so. `commands` have nothing secret in them, and
-/// `survey` is true now.
+/// Proves an output that was encoded whole, and counts and hashes what is in it meanwhile. Answers its certificate.
+/// `commands` have nothing secret in them, and `survey` is true now.
 pub(super) async fn certify(
     workshop: &Workshop,
     subject: &Subject<'_>,
@@ -43,21 +49,51 @@ pub(super) async fn certify(
     survey: Survey,
     permit: &Permit,
 ) -> Result<Certificate, Failure> {
-    let Workshop { tools, validator, limits, ffmpeg, .. } = workshop;
-    let Subject { preset, source, output, scratch } = *subject;
+    let Workshop { tools, validator, ffmpeg, .. } = workshop;
+    let (validated, counted, files, ffmpeg_version) = tokio::join!(
+        validate(workshop, subject, permit),
+        count(workshop, subject, &survey, permit),
+        hash(subject.preset, subject.output, survey.sums(), permit),
+        ffmpeg.of(tools),
+    );
+    // What the validator says of a bad output is clearer.
+    let (index, counted, files) = (validated?, counted?, files?);
+    let found = index.map_or(counted, Counts::of_file);
+    let (Subject { preset, source, .. }, level) = (*subject, validator.level);
+    let (chunks, frames, samples) = (None, None, None);
+    Ok(Facts { preset, source, level, chunks, frames, samples, found, files, ffmpeg_version, commands }.certify())
+}
+
+/// Counts what is in the segments of an output. Of a single file, whoever proves it counts what is in it.
+async fn count(
+    workshop: &Workshop,
+    subject: &Subject<'_>,
+    survey: &Survey,
+    permit: &Permit,
+) -> Result<Counts, Failure> {
+    if subject.preset.entry_file().is_none() {
+        return Ok(Counts::default());
+    }
+    let Workshop { tools, validator, limits, .. } = workshop;
     let tracks = validator.tracks(subject, permit.token()).await.map_err(judging)?;
-    let renditions = preset.renditions.len();
-    let found = certificate::count(tools, renditions, &tracks, &survey, scratch, limits.total, permit.token()).await;
-    let found = found.map_err(judging)?;
+    let renditions = subject.preset.renditions.len();
+    let counted =
+        certificate::count(tools, renditions, &tracks, survey, subject.scratch, limits.total, permit.token()).await;
+    counted.map_err(judging)
+}
+
+/// Length and hash of every file of an output, as far as they are not known.
+pub(super) async fn hash(
+    preset: &Preset,
+    output: &Path,
+    known: HashMap<PathBuf, Sum>,
+    permit: &Permit,
+) -> Result<Vec<StoredFile>, Failure> {
     let names = match preset.entry_file() {
         None => None,
         Some(_) => Some(list(output).await?),
     };
-    let files = certificate::files(output, names, survey.into_sums(), permit).await.map_err(publishing)?;
-    let ffmpeg_version = ffmpeg.of(tools).await;
-    let level = validator.level;
-    let (chunks, frames, samples) = (None, None, None);
-    Ok(Facts { preset, source, level, chunks, frames, samples, found, files, ffmpeg_version, commands }.certify())
+    certificate::files(output, names, known, permit).await.map_err(publishing)
 }
 
 fn judging(error: validator::Error) -> Failure {
@@ -169,9 +205,8 @@ mod tests {
         let scratch = job.at("proof");
         let subject = Subject { preset: &LADDER, source: &source, output: &output, scratch: &scratch };
         let permit = Permit::unleased();
-        validate(&workshop, &subject, &permit).await.expect("is whole");
         let certificate = certify(&workshop, &subject, Vec::new(), Survey::default(), &permit).await;
-        let certificate = certificate.expect("can be told");
+        let certificate = certificate.expect("is whole");
         for rendition in &certificate.renditions {
             assert_eq!((rendition.frames_expected, rendition.frames_found), (None, Some(130)));
         }

@@ -100,26 +100,35 @@ impl Job<'_> {
 
     async fn produce(&self, scratch: &Path, reporter: &mut Reporter) -> Result<Done, Failure> {
         let source = self.open().await?;
-        let media = self.look_at(&source).await?;
-        self.recognize(&media)?;
-        let subject = Subject { source: &source, media: &media, scratch };
+        // In a box, or each branch had room for it.
+        let subject = Box::pin(self.subject(&source, scratch));
         match &self.order.work {
-            Work::Whole => self.produce_whole(&subject, reporter).await,
-            Work::Plan { chunk_seconds } => match self.plan(&subject, *chunk_seconds).await? {
-                Ok(plan) => Ok(Done::Planned(plan)),
-                Err(whole) => {
-                    reporter.whole(source.cause(&whole.to_string()));
-                    self.produce_whole(&subject, reporter).await
+            Work::Whole => self.produce_whole(&subject.await?, reporter).await,
+            Work::Plan { chunk_seconds } => {
+                let subject = subject.await?;
+                match self.plan(&subject, *chunk_seconds).await? {
+                    Ok(plan) => Ok(Done::Planned(plan)),
+                    Err(whole) => {
+                        reporter.whole(source.cause(&whole.to_string()));
+                        self.produce_whole(&subject, reporter).await
+                    }
                 }
-            },
-            Work::Chunk { parent, cut } => self.produce_chunk(&subject, parent, cut, reporter).await,
-            Work::Audio { parent } => self.produce_audio(&subject, parent, reporter).await,
+            }
+            Work::Chunk { parent, cut } => self.produce_chunk(&subject.await?, parent, cut, reporter).await,
+            Work::Audio { parent } => self.produce_audio(&subject.await?, parent, reporter).await,
             Work::Finish { parent, plan, chunks, audio } => {
-                self.finish(&subject, parent, plan, (chunks, audio.as_ref()), reporter).await
+                self.finish((parent, plan), (chunks, audio.as_ref()), subject, scratch, reporter).await
             }
             // It needs no source.
             Work::Cleanup { parent } => self.clean_up(parent).await,
         }
+    }
+
+    /// The source, if it is the one that was planned.
+    async fn subject<'b>(&self, source: &'b Source, scratch: &'b Path) -> Result<Subject<'b>, Failure> {
+        let media = self.look_at(source).await?;
+        self.recognize(&media)?;
+        Ok(Subject { source, media, scratch })
     }
 
     /// A part of another version of the source would fit to no other part.
@@ -199,11 +208,11 @@ impl Job<'_> {
         }
     }
 
-    fn encoder_order<'b>(&self, subject: &Subject<'b>, directory: &'b Path) -> Result<encoder::Order<'b>, Failure> {
+    fn encoder_order<'b>(&self, subject: &'b Subject<'_>, directory: &'b Path) -> Result<encoder::Order<'b>, Failure> {
         Ok(encoder::Order {
             preset: self.order.preset,
             input: &subject.source.input,
-            source: subject.media,
+            source: &subject.media,
             video: subject.video()?,
             directory,
         })
@@ -213,12 +222,12 @@ impl Job<'_> {
 /// What a job is made of.
 struct Subject<'a> {
     source: &'a Source,
-    media: &'a Media,
+    media: Media,
     scratch: &'a Path,
 }
 
-impl<'a> Subject<'a> {
-    fn video(&self) -> Result<&'a Video, Failure> {
+impl Subject<'_> {
+    fn video(&self) -> Result<&Video, Failure> {
         let no_video = || self.source.unread().unwrap_or_else(|| "has no video stream".to_owned());
         self.media.video.as_ref().ok_or_else(|| unusable(&no_video()))
     }

@@ -4,7 +4,7 @@ use super::{
     layout::{Carries, Track},
     timeline::{Span, Streams, Timeline},
 };
-use crate::media::{Audio, Media, Packet, Variant, Video};
+use crate::media::{Audio, Index, Media, Packet, Variant, Video};
 
 /// How far two readings of one moment may be apart, in seconds.
 const SAME: f64 = 0.05;
@@ -20,13 +20,16 @@ pub(super) struct Observed {
     pub(super) timeline: Timeline,
     /// What has anything in each piece that was looked at.
     pub(super) pieces: Vec<Streams>,
+    /// How much is in a file that stands alone.
+    pub(super) index: Option<Index>,
 }
 
 impl Observed {
     /// A file that stands alone, by its index.
     pub(super) fn of_file(media: Media) -> Self {
         let timeline = index(&media);
-        Self { video: media.video, audio: media.audio, timeline, pieces: vec![timeline.streams()] }
+        let Media { video, audio, index, .. } = media;
+        Self { video, audio, timeline, pieces: vec![timeline.streams()], index: Some(index) }
     }
 
     /// A track by the packets of [`Track::reel`]; `None` when nothing is in its first or in its last segment.
@@ -52,7 +55,7 @@ impl Observed {
         // MPEG-TS starts its clock anywhere. In MP4 zero is the start of the presentation, even if nothing is there.
         let timeline = if track.init.is_none() { timeline.to_zero() } else { timeline };
         let pieces = pieces.iter().map(Timeline::streams).collect();
-        Some(Self { video: media.video, audio: media.audio, timeline, pieces })
+        Some(Self { video: media.video, audio: media.audio, timeline, pieces, index: None })
     }
 
     /// Length of the whole in seconds.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::failure::Blame;
+use crate::{failure::Blame, media::Index};
 
 /// What is wrong, by the names that clients know. They do not change.
 ///
@@ -68,6 +68,8 @@ pub(crate) struct Finding {
 pub(crate) struct Report {
     /// In the order of the checks.
     pub(crate) findings: Vec<Finding>,
+    /// What is in the output, where it is a single file.
+    pub(crate) index: Option<Index>,
 }
 
 impl Code {
@@ -193,6 +195,7 @@ mod tests {
                 Finding::warning(Code::NoAudioStream, "the source has none").about(""),
                 Finding::error(Code::AvSyncError, "late"),
             ],
+            index: None,
         };
         assert_eq!(report.to_string(), "FILE_EMPTY: 720p: a.ts; AV_SYNC_ERROR: late");
         assert!(!report.is_whole());
@@ -200,16 +203,19 @@ mod tests {
 
     #[test]
     fn damage_is_the_machines_fault_and_the_rest_the_jobs() {
-        let report = |codes: &[Code]| Report { findings: codes.iter().map(|code| Finding::error(*code, "")).collect() };
+        let report = |codes: &[Code]| Report {
+            findings: codes.iter().map(|code| Finding::error(*code, "")).collect(),
+            index: None,
+        };
         assert_eq!(report(&[Code::DurationTooShort]).blame(), Blame::Job);
         assert_eq!(report(&[Code::DurationTooShort, Code::FileEmpty]).blame(), Blame::Infrastructure);
-        let warned = Report { findings: vec![Finding::warning(Code::DecodeError, "")] };
+        let warned = Report { findings: vec![Finding::warning(Code::DecodeError, "")], index: None };
         assert_eq!(warned.blame(), Blame::Job);
     }
 
     #[test]
     fn warnings_do_not_stop_an_output() {
-        let report = Report { findings: vec![Finding::warning(Code::BitrateAbnormal, "low")] };
+        let report = Report { findings: vec![Finding::warning(Code::BitrateAbnormal, "low")], index: None };
         assert!(report.is_whole());
         assert_eq!(report.to_string(), "");
     }

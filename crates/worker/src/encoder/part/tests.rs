@@ -183,7 +183,8 @@ async fn the_list_made_beside_a_chunk_is_the_one_that_its_file_gives(#[case] pre
     let (file, beside) = (&files[0].1, &files[1].1);
     let read = bench.folder.path().join("read.marks");
     let permit = Permit::unleased();
-    proof::marks(&bench.tools, file, Kind::Output { transport_stream: false }, &read, &LIMITS, &permit)
+    let files = [(file.clone(), read.clone())];
+    proof::marks(&bench.tools, &files, Kind::Output { transport_stream: false }, &LIMITS, &permit)
         .await
         .expect("read back");
     for list in [beside, &read] {

@@ -169,8 +169,8 @@ impl Job {
     }
 
     pub(crate) async fn marks(&self, file: &Path, kind: Kind) {
-        let list = file.with_extension("marks");
-        proof::marks(&tools(), file, kind, &list, &LIMITS, &Permit::unleased()).await.expect("can be read");
+        let files = [(file.to_owned(), file.with_extension("marks"))];
+        proof::marks(&tools(), &files, kind, &LIMITS, &Permit::unleased()).await.expect("can be read");
     }
 
     fn chunk(&self, number: usize, rendition: usize) {

@@ -34,7 +34,7 @@ pub(in crate::task) fn workshop() -> Workshop {
     let settings = S3Settings { region: "x".into(), endpoint: None, credentials: None, timing: Timing::default() };
     Workshop {
         tools: tools(),
-        ffmpeg: certificate::Version::default(),
+        ffmpeg: crate::certificate::Version::default(),
         inputs,
         known: Known::default(),
         limits: LIMITS,
@@ -91,17 +91,17 @@ impl Case {
         let destination = Destination { path: "out".into(), metadata: [].into(), content, author: None };
         let order = Finish {
             preset: self.job.preset,
-            source: &source,
             storage: &self.storage,
             destination: &destination,
             parent: PARENT,
             plan: &self.job.plan,
             chunks: &self.chunks,
             audio: self.audio.as_ref(),
-            commands: Vec::new(),
         };
-        let mut reporter = Reporter::new("finish".into(), Feed::<JobProgress>::new());
-        finish(&self.workshop, order, scratch.path(), &mut reporter, &Permit::unleased()).await
+        let (mut reporter, permit) = (Reporter::new("finish".into(), Feed::<JobProgress>::new()), Permit::unleased());
+        let bench = Bench { workshop: &self.workshop, finish: order, scratch: scratch.path(), permit: &permit };
+        let joined = bench.assemble(&mut reporter).await?;
+        bench.publish(joined, Origin { source: &source, commands: Vec::new() }, &mut reporter).await
     }
 
     async fn why(&self) -> (String, Blame) {

@@ -1,5 +1,7 @@
 //! The way of a split job: its plan, and each of its parts.
 
+use std::path::Path;
+
 use proto::v1::Part;
 
 use super::{Job, PROBE_SILENCES, Subject, describe, make_folder, unusable};
@@ -11,7 +13,7 @@ use crate::{
     task::{
         Order, Work, Workshop,
         failure::Failure,
-        finish::{Finish, clean_up, finish, storing},
+        finish::{Bench, Finish, Origin, clean_up, storing},
         reporter::{Done, Reporter},
     },
 };
@@ -44,7 +46,7 @@ impl Job<'_> {
     /// Key frames from which chunks can be decoded, on the source's clock. They are looked for while the frames are counted:
     /// whatever comes of that, a key frame stays one.
     async fn keys(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Vec<f64> {
-        let (media, tools) = (subject.media, &self.workshop.tools);
+        let (media, tools) = (&subject.media, &self.workshop.tools);
         let Some(grid) = media::promised(media, self.origin(subject)) else { return Vec::new() };
         let Ok(plan) = plan::split(grid, self.order.preset, chunk_seconds, false) else { return Vec::new() };
         let times = plan.searches(self.origin(subject), self.may_move_edges());
@@ -67,7 +69,7 @@ impl Job<'_> {
     }
 
     async fn grid(&self, subject: &Subject<'_>, chunk_seconds: f64) -> Result<Result<Grid, Whole>, Failure> {
-        let (media, video) = (subject.media, subject.video()?);
+        let (media, video) = (&subject.media, subject.video()?);
         // What is certainly short is not read to its end: a container's length is right but for a few frames.
         if video.duration.or(media.duration).is_some_and(|length| length < SURELY_SHORT * chunk_seconds) {
             return Ok(Err(Whole::Short(chunk_seconds)));
@@ -120,31 +122,28 @@ impl Job<'_> {
         self.store(subject, parent, files, reporter).await
     }
 
-    /// Joins the parts, proves the result and publishes it.
+    /// Joins the parts, looks at the source meanwhile, proves the result and publishes it.
     pub(super) async fn finish(
         &self,
-        subject: &Subject<'_>,
-        parent: &str,
-        plan: &Plan,
+        (parent, plan): (&str, &Plan),
         (chunks, audio): (&[Part], Option<&Part>),
+        subject: impl Future<Output = Result<Subject<'_>, Failure>>,
+        scratch: &Path,
         reporter: &mut Reporter,
     ) -> Result<Done, Failure> {
         let Order { preset, storage, destination, .. } = self.order;
-        let encoded = self.encoder_order(subject, subject.scratch)?;
+        let wire = plan.into();
+        let order = Finish { preset, storage, destination, parent, plan: &wire, chunks, audio };
+        let bench = Bench { workshop: self.workshop, finish: order, scratch, permit: self.permit };
+        let (joined, subject) = tokio::join!(bench.assemble(reporter), subject);
+        // Parts of another source are none.
+        let (subject, joined) = (subject?, joined?);
+        let encoded = self.encoder_order(&subject, scratch)?;
         let first = Cut { index: 0, grid: plan.grid, chunk: plan.chunks[0] };
         let commands = [Some(encoder::chunk_arguments(&encoded, &first)), encoder::audio_arguments(&encoded)];
-        let order = Finish {
-            preset,
-            source: subject.media,
-            storage,
-            destination,
-            parent,
-            plan: &plan.into(),
-            chunks,
-            audio,
-            commands: commands.iter().flatten().map(|args| subject.shown(args)).collect(),
-        };
-        let (url, certificate) = finish(self.workshop, order, subject.scratch, reporter, self.permit).await?;
+        let commands = commands.iter().flatten().map(|args| subject.shown(args)).collect();
+        let origin = Origin { source: &subject.media, commands };
+        let (url, certificate) = bench.publish(joined, origin, reporter).await?;
         Ok(Done::Published { url, earlier: false, certificate: Some(Box::new(certificate)) })
     }
 

@@ -34,7 +34,7 @@ fn good(preset: &Preset, source: &Media) -> Observed {
     (video.display, video.codec) = (video.coded, "h264".into());
     let audio = source.audio.clone().map(|audio| crate::media::Audio { codec: "aac".into(), ..audio });
     let timeline = Timeline::of(source);
-    Observed { video: Some(video), audio, timeline, pieces: vec![timeline.streams()] }
+    Observed { video: Some(video), audio, timeline, pieces: vec![timeline.streams()], index: None }
 }
 
 fn span(start: f64, end: f64) -> Span {
