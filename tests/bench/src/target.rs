@@ -19,6 +19,8 @@ const TARGETS: &[(&str, Bound)] = &[
     ("overhead/hls-5s", AtMost(150.0)),
     ("overhead/mp4-60s", AtMost(1.01)),
     ("overhead/hls-60s", AtMost(1.01)),
+    ("overhead/mp4-60s-whole", AtMost(1.01)),
+    ("overhead/hls-60s-whole", AtMost(1.01)),
     ("upload/file", AtMost(1.0)),
     ("upload/ladder", AtMost(1.0)),
     ("hls-tail/tail", AtMost(1_000.0)),
