@@ -22,6 +22,14 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let passing = code(&error).is_some_and(is_passing_in_sqlite);
+        let text = error.to_string();
+        if passing { Self::Unavailable(text) } else { Self::Broken(text) }
+    }
+}
+
 /// What an error says, without the words around it.
 pub(super) fn reason(error: &sqlx::Error) -> String {
     match error {
@@ -40,9 +48,15 @@ fn is_passing(error: &dyn DatabaseError) -> bool {
 }
 
 /// The kind of an error of SQLite.
+pub(super) fn code(error: &rusqlite::Error) -> Option<u32> {
+    let code = u32::try_from(error.sqlite_error()?.extended_code).ok()?;
+    // The upper bytes tell more of the same.
+    Some(code & 0xff)
+}
+
+/// The same, as the migrations tell it.
 pub(super) fn primary_code(error: &SqliteError) -> Option<u32> {
     let code: u32 = error.code()?.parse().ok()?;
-    // The upper bytes tell more of the same.
     Some(code & 0xff)
 }
 

@@ -9,11 +9,11 @@ use crate::job::{Job, Status};
 /// What is read of a job.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct JobRow {
-    document: String,
-    progress: f32,
-    cancel_requested: bool,
-    owner: Option<Uuid>,
-    provisional: bool,
+    pub(super) document: String,
+    pub(super) progress: f32,
+    pub(super) cancel_requested: bool,
+    pub(super) owner: Option<Uuid>,
+    pub(super) provisional: bool,
 }
 
 impl TryFrom<JobRow> for Record {
@@ -109,12 +109,12 @@ impl Columns {
 /// What is read of a callback.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct CallbackRow {
-    id: Uuid,
-    job: Uuid,
-    url: String,
-    payload: String,
-    created_at: i64,
-    failures: i64,
+    pub(super) id: Uuid,
+    pub(super) job: Uuid,
+    pub(super) url: String,
+    pub(super) payload: String,
+    pub(super) created_at: i64,
+    pub(super) failures: i64,
 }
 
 impl TryFrom<CallbackRow> for Callback {
@@ -147,8 +147,8 @@ pub(super) fn called_at(job: &Job) -> i64 {
 /// What is read of an event.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct EventRow {
-    number: i64,
-    json: String,
+    pub(super) number: i64,
+    pub(super) json: String,
 }
 
 impl TryFrom<EventRow> for StoredEvent {

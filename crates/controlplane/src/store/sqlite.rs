@@ -1,11 +1,12 @@
 //! Jobs in SQLite, in a file or in memory, for one control plane.
 //!
-//! One writer has the only connection that writes. Everything that waits for it goes into one transaction, so that many
+//! One thread has the only connection that writes. Everything that waits for it goes into one transaction, so that many
 //! callers share one sync to the disk; each is answered after the commit. Reads have connections of their own, except
 //! in memory, where they go through the writer.
 //!
 //! - `writer`: transactions and answers
 //! - `pending`: what waits for the writer
+//! - `readers`: connections for reads
 //! - `place`: the file, its lock, its connections
 //! - `tx`: the transaction that is under way
 //! - `create`, `insert`, `step`, `queue`, `callbacks`, `read`: the statements
@@ -17,6 +18,7 @@ mod pending;
 mod place;
 mod queue;
 mod read;
+mod readers;
 mod step;
 mod tx;
 mod writer;
@@ -24,7 +26,7 @@ mod writer;
 use std::{
     collections::HashSet,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -34,7 +36,8 @@ use tokio::sync::broadcast;
 
 use self::{
     pending::{Operation, Read, Reading},
-    place::{Place, Readers},
+    place::Place,
+    readers::Readers,
     writer::Writer,
 };
 use super::{
@@ -51,7 +54,7 @@ const CHANGES: usize = 1024;
 pub struct SqliteStore {
     writer: Writer,
     /// `None` in memory.
-    readers: Option<Readers>,
+    readers: Option<Arc<Readers>>,
     changes: broadcast::Sender<Change>,
     /// No other process can be there, so their leases never lapse.
     planes: Mutex<HashSet<PlaneId>>,
@@ -74,11 +77,13 @@ impl SqliteStore {
         Self::open(Place::file(path)?).await
     }
 
-    async fn open(mut place: Place) -> Result<Self, OpenError> {
+    async fn open(place: Place) -> Result<Self, OpenError> {
         let connection = place.begin().await?;
         let changes = broadcast::Sender::new(CHANGES);
         let readers = place.readers();
+        let name = place.name().to_owned();
         let writer = Writer::start(place, connection, changes.clone());
+        let writer = writer.map_err(|error| OpenError::File { path: name, reason: error.to_string() })?;
         Ok(Self { writer, readers, changes, planes: Mutex::default() })
     }
 
@@ -89,10 +94,7 @@ impl SqliteStore {
     fn read<R: Read>(&self, read: R) -> BoxFuture<'_, Result<R::Answer, Error>> {
         Box::pin(async {
             match &self.readers {
-                Some(readers) => {
-                    let mut connection = readers.pool().acquire().await?;
-                    read.run(&mut connection).await
-                }
+                Some(readers) => readers.run(read).await,
                 None => self.writer.run(Reading(read)).await,
             }
         })
@@ -106,7 +108,7 @@ impl SqliteStore {
 
 impl JobStore for SqliteStore {
     fn create(&self, new: NewJob) -> BoxFuture<'_, Result<Created, Error>> {
-        self.write(create::Create(new))
+        Box::pin(async { self.writer.run(create::Create::new(new)?).await })
     }
 
     fn withdraw(&self, id: JobId, expected: Expected) -> BoxFuture<'_, Result<(), Error>> {
@@ -206,10 +208,11 @@ impl JobStore for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.writer.close().await;
             if let Some(readers) = &self.readers {
-                readers.pool().close().await;
+                readers.close();
             }
+            // The last to leave moves the log into the file.
+            self.writer.close().await;
         })
     }
 }

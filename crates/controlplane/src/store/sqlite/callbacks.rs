@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use rusqlite::{Connection, Row, params};
 
 use super::{
     pending::{Operation, Read},
@@ -24,16 +24,27 @@ pub(super) struct Take {
 impl Operation for Take {
     type Answer = Vec<Callback>;
 
-    async fn run(&self, tx: &mut Tx) -> Result<Vec<Callback>, Error> {
-        let query = sqlx::query_as(
+    fn run(&self, tx: &mut Tx) -> Result<Vec<Callback>, Error> {
+        let mut update = tx.write().prepare_cached(
             "UPDATE callbacks SET due = ?
              WHERE id IN (SELECT id FROM callbacks WHERE due <= ? ORDER BY due LIMIT ?)
              RETURNING id, job, url, payload, created_at, failures",
-        );
-        let query = query.bind(row::after(self.now, self.hold)).bind(self.now.as_microsecond()).bind(self.limit);
-        let rows: Vec<CallbackRow> = query.fetch_all(tx.write().await?).await?;
+        )?;
+        let params = params![row::after(self.now, self.hold), self.now.as_microsecond(), self.limit];
+        let rows = update.query_map(params, callback)?.collect::<Result<_, _>>()?;
         row::callbacks(rows)
     }
+}
+
+fn callback(row: &Row<'_>) -> rusqlite::Result<CallbackRow> {
+    Ok(CallbackRow {
+        id: row.get(0)?,
+        job: row.get(1)?,
+        url: row.get(2)?,
+        payload: row.get(3)?,
+        created_at: row.get(4)?,
+        failures: row.get(5)?,
+    })
 }
 
 /// When the next callback is due.
@@ -42,9 +53,9 @@ pub(super) struct Next;
 impl Read for Next {
     type Answer = Option<Timestamp>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
-        let query = sqlx::query_scalar("SELECT min(due) FROM callbacks");
-        let due: Option<i64> = query.fetch_one(connection).await?;
+    fn run(&self, connection: &Connection) -> Result<Option<Timestamp>, Error> {
+        let mut select = connection.prepare_cached("SELECT min(due) FROM callbacks")?;
+        let due: Option<i64> = select.query_row([], |row| row.get(0))?;
         due.map(row::time).transpose()
     }
 }
@@ -58,15 +69,15 @@ pub(super) struct Settle {
 impl Operation for Settle {
     type Answer = ();
 
-    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
-        let query = match self.settlement {
-            Settlement::Done => sqlx::query("DELETE FROM callbacks WHERE id = ?"),
+    fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+        let (id, connection) = (self.id.0, tx.write());
+        match self.settlement {
+            Settlement::Done => connection.prepare_cached("DELETE FROM callbacks WHERE id = ?")?.execute([id])?,
             Settlement::Retry(due) => {
-                let query = sqlx::query("UPDATE callbacks SET due = ?, failures = failures + 1 WHERE id = ?");
-                query.bind(due.as_microsecond())
+                let sql = "UPDATE callbacks SET due = ?, failures = failures + 1 WHERE id = ?";
+                connection.prepare_cached(sql)?.execute(params![due.as_microsecond(), id])?
             }
         };
-        query.bind(self.id.0).execute(tx.write().await?).await?;
         Ok(())
     }
 }

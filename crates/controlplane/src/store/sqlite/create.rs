@@ -1,80 +1,59 @@
 //! New jobs, and those that were never told of.
 
-use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use std::sync::Arc;
 
-use super::{
-    insert::{self, NewRow},
-    pending::Operation,
-    tx::Tx,
-};
+use rusqlite::params;
+
+use super::{insert::NewRow, pending::Operation, read, tx::Tx};
 use crate::{
-    job::{Job, JobId},
-    store::{Change, Created, Error, Expected, Fate, NewJob, Record, StoredEvent, row::JobRow},
+    job::{JobId, JobSpec},
+    store::{Change, Created, Error, Expected, NewJob, Record, row::Columns},
 };
 
 /// Writes a job down.
-pub(super) struct Create(pub(super) NewJob);
+pub(super) struct Create {
+    row: NewRow,
+    spec: Arc<JobSpec>,
+    /// How many may wait, for one that is to wait.
+    limit: Option<i64>,
+}
+
+impl Create {
+    /// Makes the row ready: not the writer's work, since everybody waits for the writer.
+    pub(super) fn new(new: NewJob) -> Result<Self, Error> {
+        let NewJob { job, event, fate, idempotency_key, queue_limit } = new;
+        let columns = Columns::new(&job, fate)?;
+        let limit = queue_limit.filter(|_| columns.waiting).map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        Ok(Self { row: NewRow { columns, idempotency_key, event }, spec: job.spec, limit })
+    }
+
+    /// A job that was there before stands for the same request, or the key is taken.
+    fn same(&self, before: Record) -> Result<Created, Error> {
+        if before.job.spec == self.spec { Ok(Created::Before(Box::new(before))) } else { Err(Error::KeyTaken) }
+    }
+}
 
 impl Operation for Create {
     type Answer = Created;
 
-    async fn run(&self, tx: &mut Tx) -> Result<Created, Error> {
-        let new = &self.0;
-        if let Some(key) = &new.idempotency_key
-            && let Some(before) = by_key(tx.read().await?, key).await?
+    fn run(&self, tx: &mut Tx) -> Result<Created, Error> {
+        if let Some(key) = &self.row.idempotency_key
+            && let Some(before) = read::by_key(tx.read(), key)?
         {
-            return same(before, &new.job);
+            return self.same(before);
         }
-        let waits = matches!(new.fate, Fate::Waiting { .. });
-        if let (true, Some(limit)) = (waits, new.queue_limit)
-            && tx.queued().await? >= i64::try_from(limit).unwrap_or(i64::MAX)
+        if let Some(limit) = self.limit
+            && tx.queued()? >= limit
         {
             return Err(Error::QueueFull);
         }
-        tx.insert(NewRow::job(new)?);
-        if waits {
+        tx.insert(&self.row)?;
+        if self.row.columns.waiting {
             tx.moved(1);
             tx.tell(Change::Queued);
         }
         Ok(Created::New)
     }
-}
-
-/// A job that was there before stands for the same request, or the key is taken.
-fn same(before: Record, job: &Job) -> Result<Created, Error> {
-    if before.job.spec == job.spec { Ok(Created::Before(Box::new(before))) } else { Err(Error::KeyTaken) }
-}
-
-async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<Option<Record>, Error> {
-    let query = sqlx::query_as(
-        "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE idempotency_key = ?",
-    );
-    let row: Option<JobRow> = query.bind(key).fetch_optional(connection).await?;
-    row.map(Record::try_from).transpose()
-}
-
-/// Writes the tasks of a job down: they wait, and take turns from the one that is due.
-pub(super) async fn insert_tasks(tx: &mut Tx, tasks: &[Job]) -> Result<(), Error> {
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    let fate = Fate::Waiting { due: Timestamp::UNIX_EPOCH };
-    let rows = (0..).zip(tasks).map(|(turn, task)| NewRow::task(task, fate, turn)).collect::<Result<Vec<_>, _>>()?;
-    insert::tasks(tx.write().await?, &rows).await?;
-    tx.tell(Change::Queued);
-    Ok(())
-}
-
-/// Keeps an event.
-pub(super) async fn insert_event(
-    connection: &mut SqliteConnection,
-    id: JobId,
-    event: &StoredEvent,
-) -> Result<(), Error> {
-    let query = sqlx::query("INSERT INTO events (job, number, json) VALUES (?, ?, ?)");
-    query.bind(id.uuid()).bind(event.number).bind(&event.json).execute(connection).await?;
-    Ok(())
 }
 
 /// Removes a job that no client was told of.
@@ -86,12 +65,14 @@ pub(super) struct Withdraw {
 impl Operation for Withdraw {
     type Answer = ();
 
-    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
-        let query =
-            sqlx::query("DELETE FROM jobs WHERE id = ? AND status = ? AND attempt = ? AND owner IS ? AND provisional");
-        let query = query.bind(self.id.uuid()).bind(self.expected.status.name()).bind(self.expected.attempt);
-        let done = query.bind(self.expected.owner.map(|owner| owner.0)).execute(tx.write().await?).await?;
-        if done.rows_affected() != 1 {
+    fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+        let Expected { status, attempt, owner } = self.expected;
+        let mut delete = tx.write().prepare_cached(
+            "DELETE FROM jobs WHERE id = ? AND status = ? AND attempt = ? AND owner IS ? AND provisional",
+        )?;
+        let rows = delete.execute(params![self.id.uuid(), status.name(), attempt, owner.map(|owner| owner.0)])?;
+        drop(delete);
+        if rows != 1 {
             return Err(Error::Conflict(self.id));
         }
         // One that was told of is not withdrawn, and one that was not never waits.

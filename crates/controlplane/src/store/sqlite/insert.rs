@@ -1,94 +1,69 @@
-//! New rows, many to a statement: each statement is a trip to SQLite's own thread and back.
+//! New rows.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use rusqlite::{Connection, params};
 
 use crate::{
-    job::Job,
-    store::{Error, Fate, NewJob, StoredEvent, row::Columns},
+    job::{Job, JobId},
+    store::{Error, Fate, StoredEvent, row::Columns},
 };
 
-/// How many rows go into one statement at most: a power of two, and its values are fewer than SQLite allows.
-const ROWS: usize = 64;
-
-/// A job that is new.
+/// A client's job that is new.
 pub(super) struct NewRow {
-    columns: Columns,
-    idempotency_key: Option<String>,
-    /// How many others of the job that is due have their turn first.
-    turn: i64,
-    event: Option<StoredEvent>,
+    pub(super) columns: Columns,
+    pub(super) idempotency_key: Option<String>,
+    pub(super) event: StoredEvent,
 }
 
-impl NewRow {
-    /// A client's job.
-    pub(super) fn job(new: &NewJob) -> Result<Self, Error> {
-        let (idempotency_key, event) = (new.idempotency_key.clone(), Some(new.event.clone()));
-        Ok(Self { columns: Columns::new(&new.job, new.fate)?, idempotency_key, turn: 0, event })
+/// Inserts a job of a client with its first event.
+pub(super) fn job(connection: &Connection, row: &NewRow) -> Result<(), Error> {
+    if !insert(connection, &row.columns, row.idempotency_key.as_deref(), 0)? {
+        return Err(Error::Broken("the id of a new job is taken".to_owned()));
     }
-
-    /// A task of a split job.
-    pub(super) fn task(task: &Job, fate: Fate, turn: i64) -> Result<Self, Error> {
-        Ok(Self { columns: Columns::new(task, fate)?, idempotency_key: None, turn, event: None })
-    }
+    event(connection, row.columns.id.into(), &row.event)
 }
 
-/// Inserts jobs of clients with their first events.
-pub(super) async fn jobs(connection: &mut SqliteConnection, rows: &[NewRow]) -> Result<(), Error> {
-    for rows in groups(rows) {
-        if insert(connection, rows).await? != rows.len() {
-            return Err(Error::Broken("the id of a new job is taken".to_owned()));
-        }
-        insert_events(connection, rows).await?;
+/// Inserts tasks, but for those that are there. Each takes its turn after so many others of the job that is due.
+pub(super) fn tasks(connection: &Connection, tasks: &[Job], fate: Fate) -> Result<(), Error> {
+    for (turn, task) in (0..).zip(tasks) {
+        insert(connection, &Columns::new(task, fate)?, None, turn)?;
     }
     Ok(())
 }
 
-/// Inserts tasks, but for those that are there.
-pub(super) async fn tasks(connection: &mut SqliteConnection, rows: &[NewRow]) -> Result<(), Error> {
-    for rows in groups(rows) {
-        insert(connection, rows).await?;
-    }
+/// Keeps an event.
+pub(super) fn event(connection: &Connection, id: JobId, event: &StoredEvent) -> Result<(), Error> {
+    let mut insert = connection.prepare_cached("INSERT INTO events (job, number, json) VALUES (?, ?, ?)")?;
+    insert.execute(params![id.uuid(), event.number, event.json])?;
     Ok(())
 }
 
-/// Groups of few different lengths, so that each statement is prepared once.
-pub(super) fn groups<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = 1 << rows.len().checked_ilog2()?;
-        let (group, rest) = rows.split_at(ROWS.min(length));
-        rows = rest;
-        Some(group)
-    })
-}
-
-/// Answers how many were new.
-async fn insert(connection: &mut SqliteConnection, rows: &[NewRow]) -> Result<usize, Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+/// False where the id is taken. `turn`: how many others of the job that is due have their turn first.
+fn insert(connection: &Connection, row: &Columns, key: Option<&str>, turn: i64) -> Result<bool, Error> {
+    let mut insert = connection.prepare_cached(
         "INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset, provisional,
-             progress, created_at, finished_at, idempotency_key, parent, turn) ",
-    );
-    query.push_values(rows, |mut values, row| {
-        let NewRow { columns, idempotency_key, turn, .. } = row;
-        values.push_bind(columns.id).push_bind(columns.document.clone()).push_bind(columns.status);
-        values.push_bind(columns.attempt).push_bind(columns.owner).push_bind(columns.running);
-        values.push_bind(columns.waiting).push_bind(columns.due.unwrap_or(columns.created_at));
-        values.push_bind(columns.priority).push_bind(columns.preset).push_bind(columns.provisional);
-        values.push_bind(columns.progress).push_bind(columns.created_at).push_bind(columns.finished_at);
-        values.push_bind(idempotency_key.clone()).push_bind(columns.parent).push_bind(*turn);
-        values.push_unseparated(" + (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ");
-        values.push_bind_unseparated(columns.priority).push_unseparated(")");
-    });
-    query.push(" ON CONFLICT (id) DO NOTHING");
-    let done = query.build().execute(connection).await?;
-    usize::try_from(done.rows_affected()).map_err(|error| Error::Broken(error.to_string()))
-}
-
-async fn insert_events(connection: &mut SqliteConnection, rows: &[NewRow]) -> Result<(), Error> {
-    let events = rows.iter().filter_map(|row| Some((row.columns.id, row.event.as_ref()?)));
-    let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO events (job, number, json) ");
-    query.push_values(events, |mut values, (job, event)| {
-        values.push_bind(job).push_bind(event.number).push_bind(event.json.clone());
-    });
-    query.build().execute(connection).await?;
-    Ok(())
+             progress, created_at, finished_at, idempotency_key, parent, turn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+             ?17 + (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ?9))
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    let rows = insert.execute(params![
+        row.id,
+        row.document,
+        row.status,
+        row.attempt,
+        row.owner,
+        row.running,
+        row.waiting,
+        row.due.unwrap_or(row.created_at),
+        row.priority,
+        row.preset,
+        row.provisional,
+        row.progress,
+        row.created_at,
+        row.finished_at,
+        key,
+        row.parent,
+        turn,
+    ])?;
+    Ok(rows == 1)
 }

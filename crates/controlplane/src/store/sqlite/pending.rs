@@ -1,9 +1,6 @@
 //! What waits for the writer: an operation and who wants its answer.
 
-use std::future::Future;
-
-use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::tx::Tx;
@@ -11,21 +8,21 @@ use crate::store::Error;
 
 /// A part of a transaction. One that is refused ([`Error::Conflict`] and its like) must not have written anything; one
 /// that fails takes the transaction with it, and may run again in another.
-pub(super) trait Operation: Send + Sync + 'static {
+pub(super) trait Operation: Send + 'static {
     /// What the caller wants.
     type Answer: Send + 'static;
 
     /// Does it.
-    fn run(&self, tx: &mut Tx) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+    fn run(&self, tx: &mut Tx) -> Result<Self::Answer, Error>;
 }
 
 /// Looks something up.
-pub(super) trait Read: Send + Sync + 'static {
+pub(super) trait Read: Send + 'static {
     /// What the caller wants.
     type Answer: Send + 'static;
 
     /// Does it.
-    fn run(&self, connection: &mut SqliteConnection) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+    fn run(&self, connection: &Connection) -> Result<Self::Answer, Error>;
 }
 
 /// A read in the writer's transaction.
@@ -34,15 +31,15 @@ pub(super) struct Reading<R>(pub(super) R);
 impl<R: Read> Operation for Reading<R> {
     type Answer = R::Answer;
 
-    async fn run(&self, tx: &mut Tx) -> Result<R::Answer, Error> {
-        self.0.run(tx.read().await?).await
+    fn run(&self, tx: &mut Tx) -> Result<R::Answer, Error> {
+        self.0.run(tx.read())
     }
 }
 
 /// An operation of any kind that waits.
 pub(super) trait Pending: Send {
     /// Runs it and keeps the answer. An error is one that takes the transaction with it.
-    fn run<'p>(&'p mut self, tx: &'p mut Tx) -> BoxFuture<'p, Result<(), Error>>;
+    fn run(&mut self, tx: &mut Tx) -> Result<(), Error>;
 
     /// Gives the caller the answer, once it is durable.
     fn settle(self: Box<Self>);
@@ -62,15 +59,13 @@ pub(super) struct Slot<O: Operation> {
 }
 
 impl<O: Operation> Pending for Slot<O> {
-    fn run<'p>(&'p mut self, tx: &'p mut Tx) -> BoxFuture<'p, Result<(), Error>> {
-        Box::pin(async {
-            let answer = self.operation.run(tx).await;
-            if let Err(error @ (Error::Unavailable(_) | Error::Broken(_))) = &answer {
-                return Err(error.clone());
-            }
-            self.answer = Some(answer);
-            Ok(())
-        })
+    fn run(&mut self, tx: &mut Tx) -> Result<(), Error> {
+        let answer = self.operation.run(tx);
+        if let Err(error @ (Error::Unavailable(_) | Error::Broken(_))) = &answer {
+            return Err(error.clone());
+        }
+        self.answer = Some(answer);
+        Ok(())
     }
 
     fn settle(self: Box<Self>) {

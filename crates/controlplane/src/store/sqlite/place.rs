@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,21 +13,24 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
+use rusqlite::{Connection, OpenFlags};
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
+    ConnectOptions as _, Connection as _,
     migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqliteSynchronous},
 };
+use tokio::runtime::Handle;
 
+use super::readers::Readers;
 use crate::store::{Error, OpenError, failure};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Connections that only read. Readers are short, and there are two cores or a few more.
-const READERS: u32 = 4;
+/// How many different statements a connection keeps ready: more than there are.
+const STATEMENTS: usize = 64;
 
 /// How long a connection waits for a lock in the file: nobody but a backup or a curious operator should have one.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Where the database is.
 pub(super) enum Place {
@@ -42,36 +45,13 @@ pub(super) struct OnDisk {
     path: PathBuf,
     identity: Identity,
     lock: Lock,
-    readers: Readers,
+    readers: Arc<Readers>,
+    /// For migrations: whoever finds another file in its place is not one of its tasks.
+    runtime: Handle,
 }
 
 /// Device and inode: whether a name still means the same file.
 type Identity = (u64, u64);
-
-/// The connections that only read. They are replaced when the file is.
-#[derive(Debug, Clone)]
-pub(super) struct Readers(Arc<Mutex<SqlitePool>>);
-
-impl Readers {
-    /// The connections.
-    pub(super) fn pool(&self) -> SqlitePool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn of(path: &Path) -> Self {
-        Self(Arc::new(Mutex::new(Self::connect(path))))
-    }
-
-    fn replace(&self, path: &Path) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Self::connect(path);
-    }
-
-    fn connect(path: &Path) -> SqlitePool {
-        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
-        let pool = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(BUSY);
-        pool.connect_lazy_with(options.disable_statement_logging())
-    }
-}
 
 impl Place {
     /// In memory.
@@ -85,7 +65,8 @@ impl Place {
         let lock = Lock::take(path)?;
         make_file(path).map_err(|error| file_error(path, error))?;
         let identity = identity(path).map_err(|error| file_error(path, error))?;
-        Ok(Self::File(OnDisk { path: path.to_owned(), identity, lock, readers: Readers::of(path) }))
+        let (path, readers, runtime) = (path.to_owned(), Readers::of(path), Handle::current());
+        Ok(Self::File(OnDisk { path, identity, lock, readers: Arc::new(readers), runtime }))
     }
 
     /// True in memory.
@@ -93,86 +74,123 @@ impl Place {
         matches!(self, Self::Memory)
     }
 
+    /// What errors call it.
+    pub(super) fn name(&self) -> &Path {
+        match self {
+            Self::Memory => Path::new(":memory:"),
+            Self::File(file) => &file.path,
+        }
+    }
+
     /// The connections that only read; none in memory.
-    pub(super) fn readers(&self) -> Option<Readers> {
+    pub(super) fn readers(&self) -> Option<Arc<Readers>> {
         match self {
             Self::Memory => None,
-            Self::File(file) => Some(file.readers.clone()),
+            Self::File(file) => Some(Arc::clone(&file.readers)),
         }
     }
 
     /// The first connection, after the migrations.
-    pub(super) async fn begin(&mut self) -> Result<SqliteConnection, OpenError> {
-        let connect = async {
-            let mut connection = self.connect().await.map_err(MigrateError::Execute)?;
-            MIGRATOR.run_direct(None, &mut connection, false).await?;
-            Ok(connection)
-        };
-        connect.await.map_err(|error| self.explain(error))
+    pub(super) async fn begin(&self) -> Result<Connection, OpenError> {
+        let path = self.name();
+        if self.is_memory() {
+            return memory().map_err(|error| explain(path, &error));
+        }
+        migrate(path).await.map_err(|error| explain_migration(path, error))?;
+        connect(path).map_err(|error| explain(path, &error))
     }
 
     /// Whether the name stands for another file than it did.
-    pub(super) async fn has_moved(&self) -> Result<bool, Error> {
+    pub(super) fn has_moved(&self) -> Result<bool, Error> {
         let Self::File(file) = self else { return Ok(false) };
-        match tokio::fs::metadata(&file.path).await {
-            Ok(metadata) => Ok((metadata.dev(), metadata.ino()) != file.identity),
+        match identity(&file.path) {
+            Ok(identity) => Ok(identity != file.identity),
             // An open file can still be written after that, but what is written is lost.
             Err(error) => Err(Error::Unavailable(format!("{} is gone: {error}", file.path.display()))),
         }
     }
 
     /// A connection after a failure. Never makes a file: an empty one would forget jobs that were accepted.
-    pub(super) async fn again(&mut self, moved: bool) -> Result<SqliteConnection, Error> {
-        if let (Self::File(file), true) = (&mut *self, moved) {
+    pub(super) fn again(&mut self, moved: bool) -> Result<Connection, Error> {
+        let Self::File(file) = self else { return Ok(memory()?) };
+        if moved {
             file.lock.renew(&file.path)?;
             file.identity = identity(&file.path).map_err(|error| Error::Unavailable(error.to_string()))?;
-            file.readers.replace(&file.path);
+            file.readers.forget();
             tracing::warn!(path = %file.path.display(), "the database is another file now");
-        }
-        let mut connection = self.connect().await?;
-        if moved {
-            let migrated = MIGRATOR.run_direct(None, &mut connection, false).await;
+            let migrated = file.runtime.block_on(migrate(&file.path));
             migrated.map_err(|error| Error::Unavailable(error.to_string()))?;
         }
-        Ok(connection)
-    }
-
-    async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
-        let options = SqliteConnectOptions::new().disable_statement_logging().busy_timeout(BUSY);
-        let options = match self {
-            Self::Memory => options.in_memory(true),
-            Self::File(file) => options
-                .filename(&file.path)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                // The log is cut back to this after a burst.
-                .pragma("journal_size_limit", "67108864"),
-        };
-        SqliteConnection::connect_with(&options).await
-    }
-
-    fn explain(&self, error: MigrateError) -> OpenError {
-        let path = match self {
-            Self::Memory => Path::new(":memory:"),
-            Self::File(file) => &file.path,
-        };
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => explain(path, &error),
-            error @ (MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_)) => {
-                OpenError::Version { database: path.display().to_string(), reason: error.to_string() }
-            }
-            error => OpenError::File { path: path.to_owned(), reason: error.to_string() },
-        }
+        Ok(connect(&file.path)?)
     }
 }
 
-fn explain(path: &Path, error: &sqlx::Error) -> OpenError {
-    let reason = failure::reason(error);
-    let sqlite = error.as_database_error().and_then(|error| error.try_downcast_ref::<SqliteError>());
-    if sqlite.and_then(failure::primary_code).is_some_and(failure::is_damage) {
-        OpenError::Damaged { path: path.to_owned(), reason }
+/// A database in memory, with its tables.
+fn memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    for migration in MIGRATOR.iter() {
+        connection.execute_batch(migration.sql.as_str())?;
+    }
+    connection.execute_batch("PRAGMA foreign_keys = ON")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Brings the tables of a file up to date, over a connection of its own.
+async fn migrate(path: &Path) -> Result<(), MigrateError> {
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging().busy_timeout(BUSY);
+    let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    let mut connection = options.connect().await?;
+    let done = MIGRATOR.run_direct(None, &mut connection, false).await;
+    connection.close().await?;
+    done
+}
+
+/// The connection that writes.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch(
+        "PRAGMA foreign_keys = ON;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         -- The log is cut back to this after a burst.
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    Ok(connection)
+}
+
+/// A connection to a file that is there.
+pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    // Only one thread at a time has it.
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn explain_migration(path: &Path, error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            let sqlite = error.as_database_error().and_then(|error| error.try_downcast_ref::<SqliteError>());
+            unusable(path, failure::reason(&error), sqlite.and_then(failure::primary_code))
+        }
+        error @ (MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_)) => {
+            OpenError::Version { database: path.display().to_string(), reason: error.to_string() }
+        }
+        error => OpenError::File { path: path.to_owned(), reason: error.to_string() },
+    }
+}
+
+fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
+    unusable(path, error.to_string(), failure::code(error))
+}
+
+fn unusable(path: &Path, reason: String, code: Option<u32>) -> OpenError {
+    let path = path.to_owned();
+    if code.is_some_and(failure::is_damage) {
+        OpenError::Damaged { path, reason }
     } else {
-        OpenError::File { path: path.to_owned(), reason }
+        OpenError::File { path, reason }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads of jobs and events.
 
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, SqliteConnection};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, ToSql, params, params_from_iter};
 
 use super::pending::Read;
 use crate::{
@@ -12,12 +12,37 @@ use crate::{
     },
 };
 
+/// A row of `document, progress, cancel_requested, owner, provisional`.
+pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    Ok(JobRow {
+        document: row.get(0)?,
+        progress: row.get(1)?,
+        cancel_requested: row.get(2)?,
+        owner: row.get(3)?,
+        provisional: row.get(4)?,
+    })
+}
+
+/// Reads the one job that a statement finds.
+pub(super) fn one(connection: &Connection, sql: &str, params: impl Params) -> Result<Option<Record>, Error> {
+    all(connection, sql, params)?.pop().map(Record::try_from).transpose()
+}
+
+/// Reads the jobs that a statement finds.
+pub(super) fn all(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<JobRow>, Error> {
+    Ok(connection.prepare_cached(sql)?.query_map(params, job)?.collect::<Result<_, _>>()?)
+}
+
 /// Reads a job.
-pub(super) async fn get(connection: &mut SqliteConnection, id: JobId) -> Result<Option<Record>, Error> {
-    let query =
-        sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE id = ?");
-    let row: Option<JobRow> = query.bind(id.uuid()).fetch_optional(connection).await?;
-    row.map(Record::try_from).transpose()
+pub(super) fn get(connection: &Connection, id: JobId) -> Result<Option<Record>, Error> {
+    let sql = "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE id = ?";
+    one(connection, sql, [id.uuid()])
+}
+
+/// Reads the job that an idempotency key stands for.
+pub(super) fn by_key(connection: &Connection, key: &str) -> Result<Option<Record>, Error> {
+    let sql = "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE idempotency_key = ?";
+    one(connection, sql, [key])
 }
 
 /// Reads a job.
@@ -26,8 +51,8 @@ pub(super) struct Get(pub(super) JobId);
 impl Read for Get {
     type Answer = Option<Record>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Record>, Error> {
-        get(connection, self.0).await
+    fn run(&self, connection: &Connection) -> Result<Option<Record>, Error> {
+        get(connection, self.0)
     }
 }
 
@@ -37,12 +62,8 @@ pub(super) struct ByKey(pub(super) String);
 impl Read for ByKey {
     type Answer = Option<Record>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Record>, Error> {
-        let query = sqlx::query_as(
-            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE idempotency_key = ?",
-        );
-        let row: Option<JobRow> = query.bind(&self.0).fetch_optional(connection).await?;
-        row.map(Record::try_from).transpose()
+    fn run(&self, connection: &Connection) -> Result<Option<Record>, Error> {
+        by_key(connection, &self.0)
     }
 }
 
@@ -52,11 +73,9 @@ pub(super) struct Held(pub(super) PlaneId);
 impl Read for Held {
     type Answer = Vec<Record>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<Record>, Error> {
-        let query =
-            sqlx::query_as("SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE owner = ?");
-        let rows: Vec<JobRow> = query.bind(self.0.0).fetch_all(connection).await?;
-        Ok(row::records(rows))
+    fn run(&self, connection: &Connection) -> Result<Vec<Record>, Error> {
+        let sql = "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE owner = ?";
+        all(connection, sql, [self.0.0]).map(row::records)
     }
 }
 
@@ -66,12 +85,9 @@ pub(super) struct Family(pub(super) JobId);
 impl Read for Family {
     type Answer = Vec<Record>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<Record>, Error> {
-        let query = sqlx::query_as(
-            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE parent = ?",
-        );
-        let rows: Vec<JobRow> = query.bind(self.0.uuid()).fetch_all(connection).await?;
-        Ok(row::records(rows))
+    fn run(&self, connection: &Connection) -> Result<Vec<Record>, Error> {
+        let sql = "SELECT document, progress, cancel_requested, owner, provisional FROM jobs WHERE parent = ?";
+        all(connection, sql, [self.0.uuid()]).map(row::records)
     }
 }
 
@@ -81,38 +97,49 @@ pub(super) struct Certificate(pub(super) JobId);
 impl Read for Certificate {
     type Answer = Option<String>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<String>, Error> {
-        let query = sqlx::query_scalar("SELECT json FROM certificates WHERE job = ?");
-        Ok(query.bind(self.0.uuid()).fetch_optional(connection).await?)
+    fn run(&self, connection: &Connection) -> Result<Option<String>, Error> {
+        let mut select = connection.prepare_cached("SELECT json FROM certificates WHERE job = ?")?;
+        Ok(select.query_row([self.0.uuid()], |row| row.get(0)).optional()?)
     }
 }
 
 impl Read for Filter {
     type Answer = Page;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Page, Error> {
-        let mut query = QueryBuilder::new(
-            "SELECT document, progress, cancel_requested, owner, provisional FROM jobs
-             WHERE NOT provisional AND parent IS NULL",
-        );
-        if let Some(status) = self.status {
-            query.push(" AND status = ").push_bind(status.name());
-        }
-        if let Some(preset) = &self.preset {
-            query.push(" AND preset = ").push_bind(preset.clone());
-        }
-        if let Some(time) = self.created_after {
-            query.push(" AND created_at > ").push_bind(time.as_microsecond());
-        }
-        if let Some(cursor) = self.after {
-            query.push(" AND (created_at, id) < (").push_bind(cursor.created_at.as_microsecond());
-            query.push(", ").push_bind(cursor.id.uuid()).push(")");
-        }
+    fn run(&self, connection: &Connection) -> Result<Page, Error> {
         let limit = self.limit.max(1);
-        query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(i64::from(limit) + 1);
-        let rows: Vec<JobRow> = query.build_query_as().fetch_all(connection).await?;
-        Ok(row::page(rows, limit))
+        let (sql, params) = select(self, i64::from(limit) + 1);
+        let params = params_from_iter(params);
+        all(connection, &sql, params).map(|rows| row::page(rows, limit))
     }
+}
+
+/// The statement for what passes the filter, and its parameters.
+fn select(filter: &Filter, limit: i64) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut sql = "SELECT document, progress, cancel_requested, owner, provisional FROM jobs
+                   WHERE NOT provisional AND parent IS NULL"
+        .to_owned();
+    let mut params: Vec<Box<dyn ToSql>> = Vec::new();
+    if let Some(status) = filter.status {
+        sql.push_str(" AND status = ?");
+        params.push(Box::new(status.name()));
+    }
+    if let Some(preset) = &filter.preset {
+        sql.push_str(" AND preset = ?");
+        params.push(Box::new(preset.clone()));
+    }
+    if let Some(time) = filter.created_after {
+        sql.push_str(" AND created_at > ?");
+        params.push(Box::new(time.as_microsecond()));
+    }
+    if let Some(cursor) = filter.after {
+        sql.push_str(" AND (created_at, id) < (?, ?)");
+        params.push(Box::new(cursor.created_at.as_microsecond()));
+        params.push(Box::new(cursor.id.uuid()));
+    }
+    sql.push_str(" ORDER BY created_at DESC, id DESC LIMIT ?");
+    params.push(Box::new(limit));
+    (sql, params)
 }
 
 /// Reads the events of a job.
@@ -124,10 +151,13 @@ pub(super) struct Events {
 impl Read for Events {
     type Answer = Vec<StoredEvent>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Vec<StoredEvent>, Error> {
-        let query = sqlx::query_as("SELECT number, json FROM events WHERE job = ? AND number > ? ORDER BY number");
-        let rows: Vec<EventRow> = query.bind(self.id.uuid()).bind(self.after).fetch_all(connection).await?;
-        rows.into_iter().map(StoredEvent::try_from).collect()
+    fn run(&self, connection: &Connection) -> Result<Vec<StoredEvent>, Error> {
+        let sql = "SELECT number, json FROM events WHERE job = ? AND number > ? ORDER BY number";
+        let mut select = connection.prepare_cached(sql)?;
+        let rows = select.query_map(params![self.id.uuid(), self.after], |row| {
+            Ok(EventRow { number: row.get(0)?, json: row.get(1)? })
+        })?;
+        rows.map(|row| StoredEvent::try_from(row?)).collect()
     }
 }
 
@@ -137,9 +167,9 @@ pub(super) struct NextDue(pub(super) Timestamp);
 impl Read for NextDue {
     type Answer = Option<Timestamp>;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
-        let query = sqlx::query_scalar("SELECT min(due) FROM jobs WHERE waiting AND due > ?");
-        let due: Option<i64> = query.bind(self.0.as_microsecond()).fetch_one(connection).await?;
+    fn run(&self, connection: &Connection) -> Result<Option<Timestamp>, Error> {
+        let mut select = connection.prepare_cached("SELECT min(due) FROM jobs WHERE waiting AND due > ?")?;
+        let due: Option<i64> = select.query_row([self.0.as_microsecond()], |row| row.get(0))?;
         due.map(row::time).transpose()
     }
 }
@@ -150,8 +180,8 @@ pub(super) struct Waiting;
 impl Read for Waiting {
     type Answer = u64;
 
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
-        let query = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL");
-        Ok(row::count(query.fetch_one(connection).await?))
+    fn run(&self, connection: &Connection) -> Result<u64, Error> {
+        let mut select = connection.prepare_cached("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL")?;
+        Ok(row::count(select.query_row([], |row| row.get(0))?))
     }
 }

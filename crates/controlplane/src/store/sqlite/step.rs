@@ -1,44 +1,37 @@
 //! Steps of a job.
 
-use std::collections::HashSet;
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
 
-use sqlx::{QueryBuilder, Sqlite};
-use uuid::Uuid;
-
-use super::{
-    create::{insert_event, insert_tasks},
-    insert::groups,
-    pending::Operation,
-    read,
-    tx::Tx,
-};
+use super::{insert, pending::Operation, read, tx::Tx};
 use crate::{
-    job::{JobId, Status},
-    store::{Change, Error, Fate, Progress, Record, Transition, outbox::NewCallback, row, row::Columns},
+    job::{Job, JobId, Status},
+    store::{
+        Change, Error, Fate, Progress, Record, Transition,
+        outbox::NewCallback,
+        row::{self, Columns},
+    },
 };
 
 impl Operation for Transition {
     type Answer = ();
 
-    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+    fn run(&self, tx: &mut Tx) -> Result<(), Error> {
         let id = self.job.id;
-        if !update(tx, self).await? {
+        if !update(tx.write(), self)? {
             return Err(Error::Conflict(id));
         }
         if let Some(event) = &self.event {
-            insert_event(tx.write().await?, id, event).await?;
+            insert::event(tx.write(), id, event)?;
         }
         if let Some(callback) = &self.callback {
-            insert_callback(tx, callback, self).await?;
+            insert_callback(tx.write(), callback, &self.job)?;
             tx.tell(Change::Callback);
         }
         if let Some(json) = &self.certificate {
-            let query = sqlx::query(
-                "INSERT INTO certificates (job, json) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET json = excluded.json",
-            );
-            query.bind(self.certified().uuid()).bind(json).execute(tx.write().await?).await?;
+            insert_certificate(tx.write(), self.certified(), json)?;
         }
-        insert_tasks(tx, &self.tasks).await?;
+        insert_tasks(tx, &self.tasks)?;
         let waits = matches!(self.fate, Fate::Waiting { .. });
         if self.job.parent().is_none() {
             tx.moved(i64::from(waits) - i64::from(self.expected.waits()));
@@ -51,25 +44,53 @@ impl Operation for Transition {
     }
 }
 
-async fn update(tx: &mut Tx, step: &Transition) -> Result<bool, Error> {
-    let row = Columns::new(&step.job, step.fate)?;
-    let query = sqlx::query(
+fn update(connection: &Connection, step: &Transition) -> Result<bool, Error> {
+    let (row, expected) = (Columns::new(&step.job, step.fate)?, &step.expected);
+    let mut update = connection.prepare_cached(
         "UPDATE jobs SET document = ?, status = ?, attempt = ?, owner = ?, running = ?, waiting = ?,
              due = coalesce(?, due), provisional = ?, progress = max(progress, ?), finished_at = ?
          WHERE id = ? AND status = ? AND attempt = ? AND owner IS ?",
-    );
-    let query = query.bind(row.document).bind(row.status).bind(row.attempt).bind(row.owner).bind(row.running);
-    let query = query.bind(row.waiting).bind(row.due).bind(row.provisional).bind(row.progress).bind(row.finished_at);
-    let query = query.bind(row.id).bind(step.expected.status.name()).bind(step.expected.attempt);
-    let done = query.bind(step.expected.owner.map(|owner| owner.0)).execute(tx.write().await?).await?;
-    Ok(done.rows_affected() == 1)
+    )?;
+    let rows = update.execute(params![
+        row.document,
+        row.status,
+        row.attempt,
+        row.owner,
+        row.running,
+        row.waiting,
+        row.due,
+        row.provisional,
+        row.progress,
+        row.finished_at,
+        row.id,
+        expected.status.name(),
+        expected.attempt,
+        expected.owner.map(|owner| owner.0),
+    ])?;
+    Ok(rows == 1)
 }
 
-async fn insert_callback(tx: &mut Tx, callback: &NewCallback, step: &Transition) -> Result<(), Error> {
-    let at = row::called_at(&step.job);
-    let query = sqlx::query("INSERT INTO callbacks (id, job, url, payload, created_at, due) VALUES (?, ?, ?, ?, ?, ?)");
-    let query = query.bind(callback.id.0).bind(step.job.id.uuid()).bind(&callback.url).bind(&callback.payload);
-    query.bind(at).bind(at).execute(tx.write().await?).await?;
+fn insert_callback(connection: &Connection, callback: &NewCallback, job: &Job) -> Result<(), Error> {
+    let at = row::called_at(job);
+    let sql = "INSERT INTO callbacks (id, job, url, payload, created_at, due) VALUES (?, ?, ?, ?, ?, ?)";
+    let params = params![callback.id.0, job.id.uuid(), callback.url, callback.payload, at, at];
+    connection.prepare_cached(sql)?.execute(params)?;
+    Ok(())
+}
+
+fn insert_certificate(connection: &Connection, id: JobId, json: &str) -> Result<(), Error> {
+    let sql = "INSERT INTO certificates (job, json) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET json = excluded.json";
+    connection.prepare_cached(sql)?.execute(params![id.uuid(), json])?;
+    Ok(())
+}
+
+/// Writes the tasks of a job down: they wait, and take turns from the one that is due.
+fn insert_tasks(tx: &mut Tx, tasks: &[Job]) -> Result<(), Error> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    insert::tasks(tx.write(), tasks, Fate::Waiting { due: Timestamp::UNIX_EPOCH })?;
+    tx.tell(Change::Queued);
     Ok(())
 }
 
@@ -79,12 +100,11 @@ pub(super) struct SaveProgress(pub(super) Vec<Progress>);
 impl Operation for SaveProgress {
     type Answer = ();
 
-    async fn run(&self, tx: &mut Tx) -> Result<(), Error> {
-        for group in groups(&self.0) {
-            let moved = save(tx, group).await?;
-            for Progress { id, event, update, .. } in
-                group.iter().filter(|progress| progress.is_task && moved.contains(&progress.id.uuid()))
-            {
+    fn run(&self, tx: &mut Tx) -> Result<(), Error> {
+        for progress in &self.0 {
+            let moved = save(tx.write(), progress)?;
+            if moved && progress.is_task {
+                let Progress { id, event, update, .. } = progress;
                 tx.tell(Change::Progress { id: *id, event: event.clone(), update: *update });
             }
         }
@@ -92,17 +112,16 @@ impl Operation for SaveProgress {
     }
 }
 
-/// Answers which jobs ran as named.
-async fn save(tx: &mut Tx, group: &[Progress]) -> Result<HashSet<Uuid>, Error> {
-    let mut query = QueryBuilder::<Sqlite>::new("UPDATE jobs SET progress = max(progress, news.column1) FROM (");
-    query.push_values(group, |mut values, progress| {
-        values.push_bind(progress.percent).push_bind(progress.id.uuid());
-        values.push_bind(progress.attempt).push_bind(progress.owner.0);
-    });
-    query.push(") AS news WHERE id = news.column2 AND attempt = news.column3 AND owner = news.column4 AND status IN (");
-    query.push_bind(Status::Processing.name()).push(", ").push_bind(Status::Uploading.name()).push(") RETURNING id");
-    let moved: Vec<Uuid> = query.build_query_scalar().fetch_all(tx.write().await?).await?;
-    Ok(moved.into_iter().collect())
+/// Answers whether the job ran as named.
+fn save(connection: &Connection, progress: &Progress) -> Result<bool, Error> {
+    let mut update = connection.prepare_cached(
+        "UPDATE jobs SET progress = max(progress, ?)
+         WHERE id = ? AND attempt = ? AND owner = ? AND status IN (?, ?)",
+    )?;
+    let Progress { id, attempt, owner, percent, .. } = progress;
+    let running = (Status::Processing.name(), Status::Uploading.name());
+    let rows = update.execute(params![percent, id.uuid(), attempt, owner.0, running.0, running.1])?;
+    Ok(rows == 1)
 }
 
 /// Notes that a job is to be stopped.
@@ -111,12 +130,12 @@ pub(super) struct RequestCancel(pub(super) JobId);
 impl Operation for RequestCancel {
     type Answer = Option<Record>;
 
-    async fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
-        let query = sqlx::query("UPDATE jobs SET cancel_requested = TRUE WHERE id = ? AND finished_at IS NULL");
-        let done = query.bind(self.0.uuid()).execute(tx.write().await?).await?;
-        if done.rows_affected() == 1 {
+    fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
+        let sql = "UPDATE jobs SET cancel_requested = TRUE WHERE id = ? AND finished_at IS NULL";
+        let rows = tx.write().prepare_cached(sql)?.execute([self.0.uuid()])?;
+        if rows == 1 {
             tx.tell(Change::Cancel(self.0));
         }
-        read::get(tx.read().await?, self.0).await
+        read::get(tx.read(), self.0)
     }
 }

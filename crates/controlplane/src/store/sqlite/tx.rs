@@ -1,17 +1,15 @@
 //! A transaction of the writer, and what it knows without asking.
 
-use sqlx::{Connection as _, SqliteConnection};
+use rusqlite::Connection;
 
 use super::insert::{self, NewRow};
 use crate::store::{Change, Error};
 
 /// A connection and the transaction on it.
 pub(super) struct Tx {
-    connection: SqliteConnection,
+    connection: Connection,
     /// What is told to listeners once it is committed.
     changes: Vec<Change>,
-    /// New jobs. They are written together: a statement costs more than a row.
-    new: Vec<NewRow>,
     /// How many jobs wait, tasks apart, once somebody has counted.
     waiting: Option<i64>,
     /// How many jobs have tasks that wait, once somebody has counted and until something is written.
@@ -20,26 +18,25 @@ pub(super) struct Tx {
 
 impl Tx {
     /// No transaction yet.
-    pub(super) fn new(connection: SqliteConnection) -> Self {
-        Self { connection, changes: Vec::new(), new: Vec::new(), waiting: None, unfinished: None }
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, changes: Vec::new(), waiting: None, unfinished: None }
     }
 
-    /// The connection, for reads. Everything is there that was inserted.
-    pub(super) async fn read(&mut self) -> Result<&mut SqliteConnection, Error> {
-        insert::jobs(&mut self.connection, &self.new).await?;
-        self.new.clear();
-        Ok(&mut self.connection)
+    /// The connection, for reads.
+    pub(super) fn read(&self) -> &Connection {
+        &self.connection
     }
 
     /// The connection, for writes.
-    pub(super) async fn write(&mut self) -> Result<&mut SqliteConnection, Error> {
+    pub(super) fn write(&mut self) -> &Connection {
         self.unfinished = None;
-        self.read().await
+        &self.connection
     }
 
-    /// Inserts a job, before anything else is read or written.
-    pub(super) fn insert(&mut self, row: NewRow) {
-        self.new.push(row);
+    /// Inserts a client's job with its first event.
+    pub(super) fn insert(&mut self, row: &NewRow) -> Result<(), Error> {
+        // What is known of tasks still holds.
+        insert::job(&self.connection, row)
     }
 
     /// Tells listeners of a change, once it is committed.
@@ -57,15 +54,15 @@ impl Tx {
     }
 
     /// How many jobs wait, or have tasks that do.
-    pub(super) async fn queued(&mut self) -> Result<i64, Error> {
+    pub(super) fn queued(&mut self) -> Result<i64, Error> {
         let waiting = match self.waiting {
             Some(waiting) => waiting,
-            None => self.count("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL").await?,
+            None => self.count("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL")?,
         };
         self.waiting = Some(waiting);
         let unfinished = match self.unfinished {
             Some(unfinished) => unfinished,
-            None => self.count("SELECT count(DISTINCT parent) FROM jobs WHERE waiting AND parent IS NOT NULL").await?,
+            None => self.count("SELECT count(DISTINCT parent) FROM jobs WHERE waiting AND parent IS NOT NULL")?,
         };
         self.unfinished = Some(unfinished);
         Ok(waiting + unfinished)
@@ -76,36 +73,29 @@ impl Tx {
         self.waiting = self.waiting.map(|waiting| waiting + joined);
     }
 
-    pub(super) async fn begin(&mut self) -> Result<(), Error> {
-        self.execute("BEGIN IMMEDIATE").await
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        self.execute("BEGIN IMMEDIATE")
     }
 
     /// Makes it durable.
-    pub(super) async fn commit(&mut self) -> Result<(), Error> {
-        self.execute("COMMIT").await
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        self.execute("COMMIT")
     }
 
     /// Takes everything back.
-    pub(super) async fn roll_back(&mut self) {
+    pub(super) fn roll_back(&mut self) {
         self.changes.clear();
-        self.new.clear();
         (self.waiting, self.unfinished) = (None, None);
         // SQLite may have done it by itself.
-        let _ = self.execute("ROLLBACK").await;
+        let _ = self.execute("ROLLBACK");
     }
 
-    /// Moves the log into the file.
-    pub(super) async fn close(self) {
-        // Whatever stops that is found at the next start.
-        let _ = self.connection.close().await;
+    fn count(&self, sql: &str) -> Result<i64, Error> {
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
-    async fn count(&mut self, sql: &'static str) -> Result<i64, Error> {
-        Ok(sqlx::query_scalar(sql).fetch_one(self.read().await?).await?)
-    }
-
-    async fn execute(&mut self, sql: &'static str) -> Result<(), Error> {
-        sqlx::query(sql).execute(self.read().await?).await?;
+    fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
 }

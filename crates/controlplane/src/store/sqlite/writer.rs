@@ -1,13 +1,22 @@
 //! The one writer: everything that waits goes into one transaction, and is answered after its commit.
 
-use std::{mem, sync::Mutex, sync::PoisonError, time::Duration};
+use std::{
+    io, mem,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
+    sync::{
+        broadcast,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::timeout,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     pending::{Operation, Pending, Slot},
@@ -25,45 +34,63 @@ const BATCH: usize = 256;
 /// How long a caller waits for room and for its answer each: a disk that takes longer is as good as gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Hands operations to the task that writes.
+/// Hands operations to the thread that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// `None` once closed.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Pending>>>>,
-    task: TaskTracker,
+    ended: CancellationToken,
 }
 
 impl Writer {
-    pub(super) fn start(place: Place, connection: SqliteConnection, listeners: broadcast::Sender<Change>) -> Self {
+    /// Starts a thread of its own: nothing waits for the disk there but what must.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(
+        place: Place,
+        connection: Connection,
+        listeners: broadcast::Sender<Change>,
+    ) -> io::Result<Self> {
         let (sender, queue) = mpsc::channel(WAITING);
-        let tx = Some(Tx::new(connection));
-        let task = TaskTracker::new();
-        task.spawn(Task { place, tx, listeners }.run(queue));
-        task.close();
-        Self { queue: Mutex::new(Some(sender)), task }
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let work = Work { place, tx: Some(Tx::new(connection)), listeners };
+        thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
+            // Dropped last, whatever happens.
+            let _guard = guard;
+            work.run(queue);
+        })?;
+        Ok(Self { queue: Mutex::new(Some(sender)), ended })
     }
 
     /// Runs an operation; its answer comes once it is durable.
     pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer, Error> {
         let (caller, answer) = oneshot::channel();
-        let slot = Box::new(Slot { operation, answer: None, caller });
-        let queue = self.queue().clone().ok_or_else(closed)?;
-        match timeout(PATIENCE, queue.reserve()).await {
-            Ok(Ok(room)) => room.send(slot),
-            Ok(Err(_)) => return Err(closed()),
-            Err(_) => return Err(unavailable("too much waits to be written")),
-        }
-        drop(queue);
+        self.send(Box::new(Slot { operation, answer: None, caller })).await?;
         match timeout(PATIENCE, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(closed())),
             Err(_) => Err(unavailable("the disk takes too long")),
         }
     }
 
+    async fn send(&self, slot: Box<dyn Pending>) -> Result<(), Error> {
+        let queue = self.queue().clone().ok_or_else(closed)?;
+        let slot = match queue.try_send(slot) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(closed()),
+            Err(TrySendError::Full(slot)) => slot,
+        };
+        match timeout(PATIENCE, queue.send(slot)).await {
+            Ok(sent) => sent.map_err(|_| closed()),
+            Err(_) => Err(unavailable("too much waits to be written")),
+        }
+    }
+
     /// Writes what waits, then ends.
     pub(super) async fn close(&self) {
         self.queue().take();
-        if timeout(PATIENCE, self.task.wait()).await.is_err() {
+        if timeout(PATIENCE, self.ended.cancelled()).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
     }
@@ -74,34 +101,27 @@ impl Writer {
     }
 }
 
-/// The task that writes.
-struct Task {
+/// What the thread does.
+struct Work {
     place: Place,
     /// `None` after a failure, until the next transaction.
     tx: Option<Tx>,
     listeners: broadcast::Sender<Change>,
 }
 
-impl Task {
-    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Pending>>) {
+impl Work {
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Pending>>) {
         let mut batch = Vec::with_capacity(BATCH);
-        while queue.recv_many(&mut batch, BATCH).await > 0 {
+        while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
             batch.retain(|pending| !pending.is_abandoned());
-            self.write(mem::take(&mut batch)).await;
-        }
-        if let Some(tx) = self.tx.take() {
-            tx.close().await;
+            self.write(mem::replace(&mut batch, Vec::with_capacity(BATCH)));
         }
     }
 
     /// Writes all of them in one transaction. Where one cannot be written, each gets a transaction of its own.
-    async fn write(&mut self, mut batch: Vec<Box<dyn Pending>>) {
-        match self.commit(&mut batch).await {
-            Err(Error::Broken(_)) if batch.len() > 1 => {
-                for pending in batch {
-                    Box::pin(self.write(vec![pending])).await;
-                }
-            }
+    fn write(&mut self, mut batch: Vec<Box<dyn Pending>>) {
+        match self.commit(&mut batch) {
+            Err(Error::Broken(_)) if batch.len() > 1 => batch.into_iter().for_each(|pending| self.write(vec![pending])),
             Err(error) => {
                 tracing::error!(%error, operations = batch.len(), "cannot write jobs down");
                 for pending in batch {
@@ -112,12 +132,12 @@ impl Task {
         }
     }
 
-    async fn commit(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
+    fn commit(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut tx = self.begin().await?;
-        let done = Self::transaction(&mut tx, batch).await;
+        let mut tx = self.begin()?;
+        let done = Self::transaction(&mut tx, batch);
         match done {
             Ok(()) => {
                 for change in tx.take_changes() {
@@ -126,35 +146,36 @@ impl Task {
                 }
                 self.tx = Some(tx);
             }
-            Err(_) => self.undo(tx).await,
+            Err(_) => self.undo(tx),
         }
         done
     }
 
     /// The connection, a new one if the last is gone or the file is another.
-    async fn begin(&mut self) -> Result<Tx, Error> {
-        let moved = self.place.has_moved().await?;
+    fn begin(&mut self) -> Result<Tx, Error> {
+        let moved = self.place.has_moved()?;
         match self.tx.take() {
             Some(tx) if !moved => Ok(tx),
-            Some(_) | None => {
-                let connection = self.place.again(moved).await?;
-                Ok(Tx::new(connection))
+            // Closed before the next is opened.
+            last => {
+                drop(last);
+                self.place.again(moved).map(Tx::new)
             }
         }
     }
 
-    async fn transaction(tx: &mut Tx, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
-        tx.begin().await?;
+    fn transaction(tx: &mut Tx, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
+        tx.begin()?;
         for pending in batch {
-            pending.run(tx).await?;
+            pending.run(tx)?;
         }
-        tx.commit().await
+        tx.commit()
     }
 
     /// Takes everything back. A connection to a file is closed after that, since what is wrong may be wrong with it;
     /// one to memory is all there is.
-    async fn undo(&mut self, mut tx: Tx) {
-        tx.roll_back().await;
+    fn undo(&mut self, mut tx: Tx) {
+        tx.roll_back();
         if self.place.is_memory() {
             self.tx = Some(tx);
         }
