@@ -29,14 +29,15 @@ use std::{any::Any, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::DefaultBodyLimit,
     http::{HeaderValue, header},
-    middleware::{self, Next},
+    middleware,
     response::{IntoResponse as _, Response},
 };
 use secrecy::SecretString;
 use service::lifecycle::Lifecycle;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
@@ -49,7 +50,6 @@ use crate::{dispatcher::Dispatcher, metrics::Metrics};
 const MAX_BODY: usize = 256 * 1024;
 
 /// What endpoints work with.
-#[derive(Clone)]
 pub struct Api {
     /// Runs jobs.
     pub dispatcher: Dispatcher,
@@ -65,19 +65,23 @@ pub struct Api {
 
 /// Every route.
 pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    // One layer for the router, which boxes what each of them makes of a request. From the outermost to the innermost.
+    let layers = ServiceBuilder::new()
+        .layer(middleware::from_fn(access_log::log))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     let (router, document) = open_api_router(&api).split_for_parts();
     router
         .merge(SwaggerUi::new("/swagger").url("/api/openapi.json", document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(no_sniffing))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(access_log::log))
+        .layer(layers)
         .with_state(api)
 }
 
-fn open_api_router(api: &Api) -> OpenApiRouter<Api> {
+fn open_api_router(api: &Arc<Api>) -> OpenApiRouter<Arc<Api>> {
     let (v1, document) = OpenApiRouter::new()
         .routes(routes!(create_job::create_job, list_jobs::list_jobs))
         .routes(routes!(get_job::get_job, cancel_job::cancel_job))
@@ -93,11 +97,11 @@ fn open_api_router(api: &Api) -> OpenApiRouter<Api> {
 }
 
 /// Puts the key before the routes, and before what answers where there is none: who has no key learns nothing.
-fn guarded(routes: Router<Api>, document: OpenApi, api: &Api) -> OpenApiRouter<Api> {
+fn guarded(routes: Router<Arc<Api>>, document: OpenApi, api: &Arc<Api>) -> OpenApiRouter<Arc<Api>> {
     let routes = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(api.clone(), auth::require_key));
+        .layer(middleware::from_fn_with_state(Arc::clone(api), auth::require_key));
     let mut guarded = OpenApiRouter::from(routes);
     *guarded.get_openapi_mut() = document;
     guarded
@@ -109,12 +113,6 @@ async fn not_found() -> Error {
 
 async fn method_not_allowed() -> Error {
     Error::Method
-}
-
-async fn no_sniffing(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]

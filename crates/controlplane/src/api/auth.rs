@@ -1,5 +1,7 @@
 //! Lets in who knows the API key.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, header::AUTHORIZATION},
@@ -12,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 use super::{Api, Error};
 
 /// Refuses requests without the key, before anything else is looked at.
-pub(super) async fn require_key(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Error> {
+pub(super) async fn require_key(State(api): State<Arc<Api>>, request: Request, next: Next) -> Result<Response, Error> {
     if let Some(key) = &api.api_key {
         check(request.headers(), key)?;
     }

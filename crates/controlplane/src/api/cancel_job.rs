@@ -1,5 +1,7 @@
 //! `DELETE /api/v1/jobs/{id}`
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,7 +38,7 @@ pub(super) struct CancellingJob {
     )
 )]
 pub(super) async fn cancel_job(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     JobIdPath(id): JobIdPath,
 ) -> Result<(StatusCode, Json<CancellingJob>), Error> {
     api.dispatcher.cancel(id).await?;

@@ -1,5 +1,7 @@
 //! `POST /api/v1/jobs`
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -50,7 +52,7 @@ pub(super) struct AcceptedJob {
     )
 )]
 pub(super) async fn create_job(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(request): JsonBody<JobRequest>,
 ) -> Result<(StatusCode, Json<AcceptedJob>), Error> {

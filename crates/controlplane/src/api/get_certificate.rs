@@ -1,5 +1,7 @@
 //! `GET /api/v1/jobs/{id}/certificate`
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 
 use super::{Api, Error, error::ErrorBody, job_id::JobIdPath};
@@ -28,7 +30,7 @@ use crate::{
     )
 )]
 pub(super) async fn get_certificate(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     JobIdPath(id): JobIdPath,
 ) -> Result<Json<CertificateView>, Error> {
     let job = api.dispatcher.job(id).await?.ok_or(Error::UnknownJob)?.job;

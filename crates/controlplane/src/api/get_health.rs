@@ -1,5 +1,7 @@
 //! `GET /health`
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,7 +32,7 @@ pub(super) struct Health {
         (status = 503, description = "It takes no new jobs: it is stopping, or its store takes no writes", body = Health),
     )
 )]
-pub(super) async fn get_health(State(api): State<Api>) -> (StatusCode, Json<Health>) {
+pub(super) async fn get_health(State(api): State<Arc<Api>>) -> (StatusCode, Json<Health>) {
     let health = |status, store| Json(Health { status, version: service::VERSION, store });
     if api.lifecycle.is_stopping() {
         return (StatusCode::SERVICE_UNAVAILABLE, health("stopping", None));

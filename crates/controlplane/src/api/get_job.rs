@@ -1,5 +1,7 @@
 //! `GET /api/v1/jobs/{id}`
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 
 use super::{Api, Error, error::ErrorBody, job_id::JobIdPath};
@@ -20,7 +22,7 @@ use crate::view::JobView;
         (status = 503, description = "The store is not available now", body = ErrorBody),
     )
 )]
-pub(super) async fn get_job(State(api): State<Api>, JobIdPath(id): JobIdPath) -> Result<Json<JobView>, Error> {
+pub(super) async fn get_job(State(api): State<Arc<Api>>, JobIdPath(id): JobIdPath) -> Result<Json<JobView>, Error> {
     let job = api.dispatcher.job(id).await?.ok_or(Error::UnknownJob)?.job;
     let tasks = api.dispatcher.tasks(&job).await?;
     Ok(Json(JobView::of(&job).with_tasks(&job, &tasks)))

@@ -1,6 +1,6 @@
 //! `GET /api/v1/workers/status`
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -67,7 +67,7 @@ pub(super) struct WorkerView {
         (status = 401, description = "No API key, or a wrong one", body = ErrorBody),
     )
 )]
-pub(super) async fn get_workers_status(State(api): State<Api>) -> Json<WorkersView> {
+pub(super) async fn get_workers_status(State(api): State<Arc<Api>>) -> Json<WorkersView> {
     let answers = api.dispatcher.balancer().overview(PATIENCE).await;
     let workers = answers.into_iter().map(|(address, answer)| view(address, answer)).collect();
     Json(WorkersView { workers })

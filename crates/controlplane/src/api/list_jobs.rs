@@ -1,5 +1,7 @@
 //! `GET /api/v1/jobs`
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{RawQuery, State},
@@ -55,7 +57,7 @@ pub(super) struct JobsView {
         (status = 503, description = "The store is not available now", body = ErrorBody),
     )
 )]
-pub(super) async fn list_jobs(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<JobsView>, Error> {
+pub(super) async fn list_jobs(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Json<JobsView>, Error> {
     let page = api.dispatcher.list(filter(&query.unwrap_or_default())?).await?;
     Ok(Json(JobsView::from(page)))
 }

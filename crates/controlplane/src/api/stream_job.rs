@@ -66,7 +66,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
     )
 )]
 pub(super) async fn stream_job(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     JobIdPath(job): JobIdPath,
     LastEventId(seen): LastEventId,
 ) -> Result<Response, Error> {
@@ -82,7 +82,7 @@ pub(super) async fn stream_job(
     let floor = Floor(seen.unwrap_or_default().progress);
     let stream = async_stream::stream! {
         let _listener = listener;
-        for await event in until_stop(first, events, floor, api.lifecycle) {
+        for await event in until_stop(first, events, floor, api.lifecycle.clone()) {
             yield Ok(event);
         }
     };

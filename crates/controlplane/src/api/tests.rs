@@ -24,7 +24,7 @@ async fn api() -> Api {
 
 #[tokio::test]
 async fn every_route_is_documented() {
-    insta::assert_json_snapshot!(open_api_router(&api().await).into_openapi());
+    insta::assert_json_snapshot!(open_api_router(&Arc::new(api().await)).into_openapi());
 }
 
 #[test]
