@@ -1,7 +1,7 @@
 //! The one writer: everything that waits goes into one transaction, and is answered after its commit.
 
 use std::{
-    io, mem,
+    io,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -16,7 +16,7 @@ use tokio::{
     },
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{
     pending::{Operation, Pending, Slot},
@@ -39,7 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Writer {
     /// `None` once closed.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Pending>>>>,
-    ended: CancellationToken,
+    /// Gives the answers, and ends after the thread.
+    answers: TaskTracker,
 }
 
 impl Writer {
@@ -53,15 +54,13 @@ impl Writer {
         listeners: broadcast::Sender<Change>,
     ) -> io::Result<Self> {
         let (sender, queue) = mpsc::channel(WAITING);
-        let ended = CancellationToken::new();
-        let guard = ended.clone().drop_guard();
-        let work = Work { place, tx: Some(Tx::new(connection)), listeners };
-        thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
-            // Dropped last, whatever happens.
-            let _guard = guard;
-            work.run(queue);
-        })?;
-        Ok(Self { queue: Mutex::new(Some(sender)), ended })
+        let (done, written) = mpsc::unbounded_channel();
+        let work = Work { tx: Some(Tx::new(connection)), place, listeners, done };
+        thread::Builder::new().name("sqlite".to_owned()).spawn(move || work.run(queue))?;
+        let answers = TaskTracker::new();
+        answers.spawn(settle(written));
+        answers.close();
+        Ok(Self { queue: Mutex::new(Some(sender)), answers })
     }
 
     /// Runs an operation; its answer comes once it is durable.
@@ -90,7 +89,7 @@ impl Writer {
     /// Writes what waits, then ends.
     pub(super) async fn close(&self) {
         self.queue().take();
-        if timeout(PATIENCE, self.ended.cancelled()).await.is_err() {
+        if timeout(PATIENCE, self.answers.wait()).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
     }
@@ -101,12 +100,24 @@ impl Writer {
     }
 }
 
+/// Answers what is durable. Not the thread's work: it would wake as many tasks, with many others waiting for it.
+async fn settle(mut written: mpsc::UnboundedReceiver<Batch>) {
+    while let Some(batch) = written.recv().await {
+        batch.into_iter().for_each(Pending::settle);
+    }
+}
+
+/// What shares a transaction.
+type Batch = Vec<Box<dyn Pending>>;
+
 /// What the thread does.
 struct Work {
-    place: Place,
     /// `None` after a failure, until the next transaction.
     tx: Option<Tx>,
+    place: Place,
     listeners: broadcast::Sender<Change>,
+    /// Dropped after the connection.
+    done: mpsc::UnboundedSender<Batch>,
 }
 
 impl Work {
@@ -114,12 +125,13 @@ impl Work {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
             batch.retain(|pending| !pending.is_abandoned());
-            self.write(mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+            self.write(batch);
+            batch = Vec::with_capacity(BATCH);
         }
     }
 
     /// Writes all of them in one transaction. Where one cannot be written, each gets a transaction of its own.
-    fn write(&mut self, mut batch: Vec<Box<dyn Pending>>) {
+    fn write(&mut self, mut batch: Batch) {
         match self.commit(&mut batch) {
             Err(Error::Broken(_)) if batch.len() > 1 => batch.into_iter().for_each(|pending| self.write(vec![pending])),
             Err(error) => {
@@ -128,7 +140,8 @@ impl Work {
                     pending.fail(&error);
                 }
             }
-            Ok(()) => batch.into_iter().for_each(Pending::settle),
+            // Without a runtime nobody waits.
+            Ok(()) => drop(self.done.send(batch)),
         }
     }
 
