@@ -86,7 +86,7 @@ impl Columns {
         }
         Ok(Self {
             id: job.id.uuid(),
-            document: serde_json::to_string(job).map_err(broken)?,
+            document: document(job)?,
             status: status.name(),
             attempt: i64::from(job.attempt()),
             owner,
@@ -104,6 +104,13 @@ impl Columns {
             parent: job.parent().map(crate::job::JobId::uuid),
         })
     }
+}
+
+fn document(job: &Job) -> Result<String, Error> {
+    // Most fit, so that none is moved while it grows.
+    let mut json = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut json, job).map_err(broken)?;
+    String::from_utf8(json).map_err(broken)
 }
 
 /// What is read of a callback.

@@ -160,7 +160,7 @@ impl JobStore for SqliteStore {
     }
 
     fn waiting(&self) -> BoxFuture<'_, Result<u64, Error>> {
-        self.read(read::Waiting)
+        self.write(queue::Waiting)
     }
 
     fn renew(&self, plane: PlaneId, _lease: Duration) -> BoxFuture<'_, Result<bool, Error>> {

@@ -153,6 +153,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA foreign_keys = ON;
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
+         -- KiB.
+         PRAGMA cache_size = -8192;
          -- The log is cut back to this after a burst.
          PRAGMA journal_size_limit = 67108864;",
     )?;

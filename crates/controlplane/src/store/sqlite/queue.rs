@@ -66,6 +66,17 @@ impl Operation for Adopt {
     }
 }
 
+/// How many jobs wait. The writer knows, and whoever counts a long queue holds up the log of the file meanwhile.
+pub(super) struct Waiting;
+
+impl Operation for Waiting {
+    type Answer = u64;
+
+    fn run(&self, tx: &mut Tx) -> Result<u64, Error> {
+        tx.waiting().map(row::count)
+    }
+}
+
 /// Removes old jobs.
 pub(super) struct Expire {
     pub(super) before: Timestamp,

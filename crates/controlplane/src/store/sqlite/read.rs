@@ -173,15 +173,3 @@ impl Read for NextDue {
         due.map(row::time).transpose()
     }
 }
-
-/// How many jobs wait.
-pub(super) struct Waiting;
-
-impl Read for Waiting {
-    type Answer = u64;
-
-    fn run(&self, connection: &Connection) -> Result<u64, Error> {
-        let mut select = connection.prepare_cached("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL")?;
-        Ok(row::count(select.query_row([], |row| row.get(0))?))
-    }
-}

@@ -53,19 +53,24 @@ impl Tx {
         std::mem::take(&mut self.changes)
     }
 
-    /// How many jobs wait, or have tasks that do.
-    pub(super) fn queued(&mut self) -> Result<i64, Error> {
+    /// How many jobs wait, tasks apart.
+    pub(super) fn waiting(&mut self) -> Result<i64, Error> {
         let waiting = match self.waiting {
             Some(waiting) => waiting,
             None => self.count("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL")?,
         };
         self.waiting = Some(waiting);
+        Ok(waiting)
+    }
+
+    /// How many jobs wait, or have tasks that do.
+    pub(super) fn queued(&mut self) -> Result<i64, Error> {
         let unfinished = match self.unfinished {
             Some(unfinished) => unfinished,
             None => self.count("SELECT count(DISTINCT parent) FROM jobs WHERE waiting AND parent IS NOT NULL")?,
         };
         self.unfinished = Some(unfinished);
-        Ok(waiting + unfinished)
+        Ok(self.waiting()? + unfinished)
     }
 
     /// Notes that jobs have joined the queue or left it.
