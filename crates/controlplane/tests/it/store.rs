@@ -7,6 +7,7 @@ mod documents;
 mod durable;
 mod jobs;
 mod leases;
+mod older;
 mod pages;
 mod queue;
 mod steps;

@@ -14,36 +14,70 @@ pub(super) struct NewRow {
     pub(super) event: StoredEvent,
 }
 
-/// Inserts a job of a client with its first event.
-pub(super) fn job(connection: &Connection, row: &NewRow) -> Result<(), Error> {
-    if !insert(connection, &row.columns, row.idempotency_key.as_deref(), 0)? {
+/// The number of the event that is kept beside the job.
+const FIRST: u32 = 1;
+
+/// Inserts a job of a client with its first event. `turn`: which is due.
+pub(super) fn job(connection: &Connection, row: &NewRow, turn: i64) -> Result<(), Error> {
+    let beside = (row.event.number == FIRST).then_some(row.event.json.as_str());
+    if !insert(connection, &row.columns, row.idempotency_key.as_deref(), turn, beside)? {
         return Err(Error::Broken("the id of a new job is taken".to_owned()));
     }
-    event(connection, row.columns.id.into(), &row.event)
-}
-
-/// Inserts tasks, but for those that are there. Each takes its turn after so many others of the job that is due.
-pub(super) fn tasks(connection: &Connection, tasks: &[Job], fate: Fate) -> Result<(), Error> {
-    for (turn, task) in (0..).zip(tasks) {
-        insert(connection, &Columns::new(task, fate)?, None, turn)?;
+    if beside.is_none() {
+        event(connection, row.columns.id.into(), &row.event)?;
     }
     Ok(())
 }
 
-/// Keeps an event.
+/// Inserts tasks, but for those that are there. The first has the turn that is due, each other comes a turn later.
+pub(super) fn tasks(connection: &Connection, tasks: &[Job], fate: Fate) -> Result<(), Error> {
+    for (later, task) in (0..).zip(tasks) {
+        let row = Columns::new(task, fate)?;
+        let turn = turn(connection, row.priority)? + later;
+        insert(connection, &row, None, turn, None)?;
+    }
+    Ok(())
+}
+
+/// The turn that is due: the least of those that wait with this priority.
+pub(super) fn turn(connection: &Connection, priority: i64) -> Result<i64, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT coalesce(min(turn), 0)
+         FROM (SELECT min(turn) AS turn FROM jobs WHERE waiting AND parent IS NULL AND priority = ?1
+               UNION ALL
+               SELECT min(turn) FROM jobs WHERE waiting AND parent IS NOT NULL AND priority = ?1)",
+    )?;
+    Ok(select.query_row([priority], |row| row.get(0))?)
+}
+
+/// Keeps an event of a job that is there.
 pub(super) fn event(connection: &Connection, id: JobId, event: &StoredEvent) -> Result<(), Error> {
+    if event.number == FIRST && has_first(connection, id)? {
+        return Err(Error::Broken("the number of an event is taken".to_owned()));
+    }
     let mut insert = connection.prepare_cached("INSERT INTO events (job, number, json) VALUES (?, ?, ?)")?;
     insert.execute(params![id.uuid(), event.number, event.json])?;
     Ok(())
 }
 
-/// False where the id is taken. `turn`: how many others of the job that is due have their turn first.
-fn insert(connection: &Connection, row: &Columns, key: Option<&str>, turn: i64) -> Result<bool, Error> {
+/// Whether the first event is beside the job.
+fn has_first(connection: &Connection, id: JobId) -> Result<bool, Error> {
+    let mut select = connection.prepare_cached("SELECT 1 FROM jobs WHERE id = ? AND event IS NOT NULL")?;
+    Ok(select.exists([id.uuid()])?)
+}
+
+/// False where the id is taken. `event`: the first.
+fn insert(
+    connection: &Connection,
+    row: &Columns,
+    key: Option<&str>,
+    turn: i64,
+    event: Option<&str>,
+) -> Result<bool, Error> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset, provisional,
-             progress, created_at, finished_at, idempotency_key, parent, turn)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-             ?17 + (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = ?9))
+             progress, created_at, finished_at, idempotency_key, parent, turn, event)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO NOTHING",
     )?;
     let rows = insert.execute(params![
@@ -64,6 +98,7 @@ fn insert(connection: &Connection, row: &Columns, key: Option<&str>, turn: i64) 
         key,
         row.parent,
         turn,
+        event,
     ])?;
     Ok(rows == 1)
 }

@@ -20,13 +20,20 @@ impl Operation for Claim {
     fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
         // The sign keeps the index of times out of it: nearly all that wait are due, and they would have to be sorted.
         let sql = if self.tasks {
-            "UPDATE jobs SET owner = ?, waiting = FALSE
-             WHERE id = (SELECT id FROM jobs WHERE waiting AND +due <= ?
+            "UPDATE jobs SET owner = ?1, waiting = FALSE
+             WHERE id = (SELECT id
+                         FROM (SELECT * FROM (SELECT id, priority, turn, created_at FROM jobs
+                                              WHERE waiting AND parent IS NULL AND +due <= ?2
+                                              ORDER BY priority DESC, turn, created_at, id LIMIT 1)
+                               UNION ALL
+                               SELECT * FROM (SELECT id, priority, turn, created_at FROM jobs
+                                              WHERE waiting AND parent IS NOT NULL AND +due <= ?2
+                                              ORDER BY priority DESC, turn, created_at, id LIMIT 1))
                          ORDER BY priority DESC, turn, created_at, id LIMIT 1)
              RETURNING document, progress, cancel_requested, owner, provisional"
         } else {
-            "UPDATE jobs SET owner = ?, waiting = FALSE
-             WHERE id = (SELECT id FROM jobs WHERE waiting AND parent IS NULL AND +due <= ?
+            "UPDATE jobs SET owner = ?1, waiting = FALSE
+             WHERE id = (SELECT id FROM jobs WHERE waiting AND parent IS NULL AND +due <= ?2
                          ORDER BY priority DESC, turn, created_at, id LIMIT 1)
              RETURNING document, progress, cancel_requested, owner, provisional"
         };

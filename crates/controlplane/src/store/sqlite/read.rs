@@ -152,8 +152,12 @@ impl Read for Events {
     type Answer = Vec<StoredEvent>;
 
     fn run(&self, connection: &Connection) -> Result<Vec<StoredEvent>, Error> {
-        let sql = "SELECT number, json FROM events WHERE job = ? AND number > ? ORDER BY number";
-        let mut select = connection.prepare_cached(sql)?;
+        let mut select = connection.prepare_cached(
+            "SELECT 1 AS number, event AS json FROM jobs WHERE id = ?1 AND event IS NOT NULL AND ?2 < 1
+             UNION ALL
+             SELECT number, json FROM events WHERE job = ?1 AND number > ?2
+             ORDER BY number",
+        )?;
         let rows = select.query_map(params![self.id.uuid(), self.after], |row| {
             Ok(EventRow { number: row.get(0)?, json: row.get(1)? })
         })?;

@@ -1,5 +1,7 @@
 //! A transaction of the writer, and what it knows without asking.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
 use super::insert::{self, NewRow};
@@ -14,12 +16,15 @@ pub(super) struct Tx {
     waiting: Option<i64>,
     /// How many jobs have tasks that wait, once somebody has counted and until something is written.
     unfinished: Option<i64>,
+    /// Whose turn is due, by priority, once somebody has looked and until something else than a job is written: a new
+    /// job has that turn and does not change it.
+    turns: BTreeMap<i64, i64>,
 }
 
 impl Tx {
     /// No transaction yet.
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, changes: Vec::new(), waiting: None, unfinished: None }
+        Self { connection, changes: Vec::new(), waiting: None, unfinished: None, turns: BTreeMap::new() }
     }
 
     /// The connection, for reads.
@@ -30,13 +35,24 @@ impl Tx {
     /// The connection, for writes.
     pub(super) fn write(&mut self) -> &Connection {
         self.unfinished = None;
+        self.turns.clear();
         &self.connection
     }
 
     /// Inserts a client's job with its first event.
     pub(super) fn insert(&mut self, row: &NewRow) -> Result<(), Error> {
+        let turn = self.turn(row.columns.priority)?;
         // What is known of tasks still holds.
-        insert::job(&self.connection, row)
+        insert::job(&self.connection, row, turn)
+    }
+
+    fn turn(&mut self, priority: i64) -> Result<i64, Error> {
+        if let Some(turn) = self.turns.get(&priority) {
+            return Ok(*turn);
+        }
+        let turn = insert::turn(&self.connection, priority)?;
+        self.turns.insert(priority, turn);
+        Ok(turn)
     }
 
     /// Tells listeners of a change, once it is committed.
@@ -57,7 +73,10 @@ impl Tx {
     pub(super) fn waiting(&mut self) -> Result<i64, Error> {
         let waiting = match self.waiting {
             Some(waiting) => waiting,
-            None => self.count("SELECT count(*) FROM jobs WHERE waiting AND parent IS NULL")?,
+            // The index has all that is asked for; the one that would be taken without being named has not.
+            None => {
+                self.count("SELECT count(*) FROM jobs INDEXED BY jobs_to_claim WHERE waiting AND parent IS NULL")?
+            }
         };
         self.waiting = Some(waiting);
         Ok(waiting)
@@ -91,6 +110,7 @@ impl Tx {
     pub(super) fn roll_back(&mut self) {
         self.changes.clear();
         (self.waiting, self.unfinished) = (None, None);
+        self.turns.clear();
         // SQLite may have done it by itself.
         let _ = self.execute("ROLLBACK");
     }
