@@ -5,6 +5,7 @@
 //! in memory, where they go through the writer.
 //!
 //! - `writer`: transactions and answers
+//! - `log`: moving the log into the file
 //! - `pending`: what waits for the writer
 //! - `readers`: connections for reads
 //! - `place`: the file, its lock, its connections
@@ -14,6 +15,7 @@
 mod callbacks;
 mod create;
 mod insert;
+mod log;
 mod pending;
 mod place;
 mod queue;

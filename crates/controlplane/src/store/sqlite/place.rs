@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -21,7 +21,10 @@ use sqlx::{
 };
 use tokio::runtime::Handle;
 
-use super::readers::Readers;
+use super::{
+    log::{self, Beside},
+    readers::Readers,
+};
 use crate::store::{Error, OpenError, failure};
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -100,6 +103,14 @@ impl Place {
         connect(path).map_err(|error| explain(path, &error))
     }
 
+    /// A connection that moves the log, beside the one that was opened just now; none in memory.
+    pub(super) fn beside(&self) -> Option<Beside> {
+        let Self::File(file) = self else { return None };
+        let opened = open(&file.path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+        let warn = |error: &rusqlite::Error| tracing::warn!(%error, "only the writer moves the log of the database");
+        opened.inspect_err(warn).ok().map(|connection| Arc::new(Mutex::new(connection)))
+    }
+
     /// Whether the name stands for another file than it did.
     pub(super) fn has_moved(&self) -> Result<bool, Error> {
         let Self::File(file) = self else { return Ok(false) };
@@ -155,9 +166,10 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA synchronous = FULL;
          -- KiB.
          PRAGMA cache_size = -8192;
-         -- The log is cut back to this after a burst.
+         -- Bytes. The log is cut back to this after a burst.
          PRAGMA journal_size_limit = 67108864;",
     )?;
+    log::watch(&connection);
     Ok(connection)
 }
 

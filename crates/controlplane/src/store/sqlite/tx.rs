@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::insert::{self, NewRow};
+use super::{
+    insert::{self, NewRow},
+    log::{self, Beside, Due, Mover, Schedule},
+};
 use crate::store::{Change, Error};
 
 /// A connection and the transaction on it.
 pub(super) struct Tx {
     connection: Connection,
+    /// Another one to the same file.
+    beside: Option<Beside>,
+    schedule: Schedule,
     /// What is told to listeners once it is committed.
     changes: Vec<Change>,
     /// How many jobs wait, tasks apart, once somebody has counted.
@@ -23,8 +29,16 @@ pub(super) struct Tx {
 
 impl Tx {
     /// No transaction yet.
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, changes: Vec::new(), waiting: None, unfinished: None, turns: BTreeMap::new() }
+    pub(super) fn new(connection: Connection, beside: Option<Beside>) -> Self {
+        Self {
+            connection,
+            beside,
+            schedule: Schedule::new(),
+            changes: Vec::new(),
+            waiting: None,
+            unfinished: None,
+            turns: BTreeMap::new(),
+        }
     }
 
     /// The connection, for reads.
@@ -104,6 +118,15 @@ impl Tx {
     /// Makes it durable.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
         self.execute("COMMIT")
+    }
+
+    /// Has the log moved into the file, if it is time.
+    pub(super) fn tend(&mut self, mover: &Mover) {
+        match (self.schedule.due(log::pages()), &self.beside) {
+            (Some(Due::Here), _) => log::move_into_file(&self.connection),
+            (Some(Due::Beside), Some(beside)) => mover.order(beside),
+            (Some(Due::Beside), None) | (None, _) => {}
+        }
     }
 
     /// Takes everything back.

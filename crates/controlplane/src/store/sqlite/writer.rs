@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
+    log::Mover,
     pending::{Operation, Pending, Slot},
     place::Place,
     tx::Tx,
@@ -55,7 +56,9 @@ impl Writer {
     ) -> io::Result<Self> {
         let (sender, queue) = mpsc::channel(WAITING);
         let (done, written) = mpsc::unbounded_channel();
-        let work = Work { tx: Some(Tx::new(connection)), place, listeners, done };
+        let mover = Mover::start(done.clone())?;
+        let tx = Some(Tx::new(connection, place.beside()));
+        let work = Work { tx, place, listeners, mover, done };
         thread::Builder::new().name("sqlite".to_owned()).spawn(move || work.run(queue))?;
         let answers = TaskTracker::new();
         answers.spawn(settle(written));
@@ -116,6 +119,7 @@ struct Work {
     tx: Option<Tx>,
     place: Place,
     listeners: broadcast::Sender<Change>,
+    mover: Mover,
     /// Dropped after the connection.
     done: mpsc::UnboundedSender<Batch>,
 }
@@ -127,6 +131,10 @@ impl Work {
             batch.retain(|pending| !pending.is_abandoned());
             self.write(batch);
             batch = Vec::with_capacity(BATCH);
+            // After the answers: nobody waits for it who was there before.
+            if let Some(tx) = &mut self.tx {
+                tx.tend(&self.mover);
+            }
         }
     }
 
@@ -172,7 +180,8 @@ impl Work {
             // Closed before the next is opened.
             last => {
                 drop(last);
-                self.place.again(moved).map(Tx::new)
+                let connection = self.place.again(moved)?;
+                Ok(Tx::new(connection, self.place.beside()))
             }
         }
     }
