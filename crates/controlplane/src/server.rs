@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +11,11 @@ use std::{
 };
 
 use axum::{Router, extract::Request};
-use hyper::server::conn::{http1, http2};
+use futures_util::FutureExt as _;
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
@@ -26,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::protocol::Protocol;
+use self::protocol::{Protocol, Whole};
 
 mod protocol;
 
@@ -59,9 +63,8 @@ pub async fn serve(
         };
         match accepted {
             (permit, Ok((stream, _))) => {
-                // It would take its room twice in the other future.
-                let connection = Box::pin(connection(stream, router.clone(), graceful.watcher(), closed.clone()));
-                lifecycle.spawn("connection", until_abort(connection, permit, lifecycle.clone()));
+                let opening = Box::pin(open(stream, router.clone(), graceful.watcher(), closed.clone()));
+                lifecycle.spawn("connection", connection(opening, permit, lifecycle.clone()));
             }
             (_, Err(error)) if is_of_connection(&error) => {}
             (_, Err(error)) => {
@@ -100,48 +103,66 @@ impl Room {
     }
 }
 
-/// Serves a connection to its end, but drops it when everything must be dropped, however young it is.
-async fn until_abort(connection: impl Future<Output = ()>, permit: Option<OwnedSemaphorePermit>, lifecycle: Lifecycle) {
+/// A connection whose protocol is known, until it ends.
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves a connection to its end, but drops it when everything must be dropped, however young it is. There may be ten
+/// thousand listeners: what opens a connection is dropped once it is open.
+async fn connection(
+    opening: Pin<Box<impl Future<Output = Option<Serving>>>>,
+    permit: Option<OwnedSemaphorePermit>,
+    lifecycle: Lifecycle,
+) {
     let _permit = permit;
+    let serve = async {
+        if let Some(serving) = opening.await {
+            serving.await;
+        }
+    };
     tokio::select! {
-        () = connection => {}
+        () = serve => {}
         () = lifecycle.aborting() => {}
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher, closed: CancellationToken) {
+/// Finds out what a client speaks. `None` where it does not say so in time, or the server closes before.
+async fn open(stream: TcpStream, router: Router, watcher: Watcher, closed: CancellationToken) -> Option<Serving> {
     // Events are small and should not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let told = closed.run_until_cancelled(timeout(HEAD, protocol::tell(stream))).await;
-    let Some(Ok(Ok((protocol, stream)))) = told else { return };
+    let Some(Ok(Ok((protocol, stream)))) = told else { return None };
     let stream = TokioIo::new(stream);
+    Some(match protocol {
+        Protocol::Http1 => Box::pin(http1(stream, router, watcher)),
+        Protocol::Http2 => Box::pin(http2(stream, router, watcher)),
+    })
+}
+
+fn http1(stream: TokioIo<Whole>, router: Router, watcher: Watcher) -> impl Future<Output = ()> {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    // Hyper keeps room for the future of a request for as long as the connection lives, which is a pointer's with a box.
+    let service = service_fn(move |request| Box::pin(router.clone().oneshot(request)));
     // A client that went away is no news.
-    match protocol {
-        Protocol::Http1 => {
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
-            let serving = watcher.watch(builder.serve_connection(stream, TowerToHyperService::new(router)));
-            // There may be ten thousand listeners, and this future is the smaller of the two.
-            let _ = Box::pin(serving).await;
-        }
-        Protocol::Http2 => {
-            let asked = Arc::new(AtomicBool::new(false));
-            let note = Arc::clone(&asked);
-            let service = TowerToHyperService::new(router.map_request(move |request: Request<_>| {
-                note.store(true, Ordering::Relaxed);
-                request
-            }));
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).keep_alive_interval(PING);
-            let mut serving = Box::pin(watcher.watch(builder.serve_connection(stream, service)));
-            // It has no such timeout of its own.
-            let first = timeout(HEAD, &mut serving).await;
-            if first.is_err() && asked.load(Ordering::Relaxed) {
-                let _ = serving.await;
-            }
-        }
+    watcher.watch(builder.serve_connection(stream, service)).map(drop)
+}
+
+async fn http2(stream: TokioIo<Whole>, router: Router, watcher: Watcher) {
+    let asked = Arc::new(AtomicBool::new(false));
+    let note = Arc::clone(&asked);
+    let service = TowerToHyperService::new(router.map_request(move |request: Request<_>| {
+        note.store(true, Ordering::Relaxed);
+        request
+    }));
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).keep_alive_interval(PING);
+    let mut serving = Box::pin(watcher.watch(builder.serve_connection(stream, service)));
+    // It has no such timeout of its own.
+    let first = timeout(HEAD, &mut serving).await;
+    if first.is_err() && asked.load(Ordering::Relaxed) {
+        let _ = serving.await;
     }
 }
 

@@ -179,6 +179,21 @@ impl<T: Clone> Feed<T> {
         self.shared.changed.notify_waiters();
     }
 
+    /// What follows what a listener has seen.
+    fn look(&self, seen: Position) -> Next<T> {
+        let history = self.history();
+        let milestones = usize::try_from(seen.milestone).unwrap_or(usize::MAX);
+        if let Some(event) = history.milestones.get(milestones) {
+            return Next::Event(Position { milestone: seen.milestone + 1, update: 0 }, event.clone());
+        }
+        let newest = history.newest();
+        match &history.update {
+            Some((_, event)) if newest > seen => Next::Event(newest, event.clone()),
+            Some(_) | None if history.closed => Next::End,
+            Some(_) | None => Next::NotYet,
+        }
+    }
+
     fn history(&self) -> MutexGuard<'_, History<T>> {
         // No code that can panic runs under this lock.
         self.shared.history.lock().unwrap_or_else(PoisonError::into_inner)
@@ -218,14 +233,14 @@ impl<T: Clone> Subscription<T> {
 
     /// Waits for the next event and its place; `None` after the last. Cancel safe.
     pub async fn next_at(&mut self) -> Option<(Position, T)> {
-        let shared = Arc::clone(&self.feed.shared);
+        let Self { feed, seen } = self;
         loop {
-            let mut changed = pin!(shared.changed.notified());
+            let mut changed = pin!(feed.shared.changed.notified());
             // Listen first, then look: an event between the two must not be missed.
             changed.as_mut().enable();
-            match self.look() {
+            match feed.look(*seen) {
                 Next::Event(position, event) => {
-                    self.seen = position;
+                    *seen = position;
                     return Some((position, event));
                 }
                 Next::End => return None,
@@ -234,18 +249,10 @@ impl<T: Clone> Subscription<T> {
         }
     }
 
-    fn look(&self) -> Next<T> {
-        let history = self.feed.history();
-        let seen = usize::try_from(self.seen.milestone).unwrap_or(usize::MAX);
-        if let Some(event) = history.milestones.get(seen) {
-            return Next::Event(Position { milestone: self.seen.milestone + 1, update: 0 }, event.clone());
-        }
-        let newest = history.newest();
-        match &history.update {
-            Some((_, event)) if newest > self.seen => Next::Event(newest, event.clone()),
-            Some(_) | None if history.closed => Next::End,
-            Some(_) | None => Next::NotYet,
-        }
+    /// Whether there is nothing left, and nothing will come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.feed.look(self.seen), Next::End)
     }
 }
 
@@ -307,7 +314,9 @@ mod tests {
         let mut listener = feed.subscribe_after("2.1".parse().expect("a position"));
         assert_eq!(listener.next_at().await, Some((Position { milestone: 2, update: 9 }, "2 %")));
         feed.finish("completed");
+        assert!(!listener.is_over());
         assert_eq!(listener.next_at().await.map(|(position, _)| position.to_string()), Some("3.0".to_owned()));
+        assert!(listener.is_over());
         assert_eq!(listener.next().await, None);
         assert_eq!(rest(feed.subscribe_after(Position { milestone: 9, update: 9 })).await, [""; 0]);
     }

@@ -13,7 +13,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::{FutureExt as _, Stream};
+use futures_util::{Stream, stream};
 use service::{
     feed::{Position, Subscription},
     lifecycle::Lifecycle,
@@ -25,7 +25,10 @@ use super::{
     job_id::JobIdPath,
     last_event_id::{LastEventId, id},
 };
-use crate::event::{JobEvent, at_least};
+use crate::{
+    event::{JobEvent, at_least},
+    metrics::Raised,
+};
 
 /// Time between comments that keep proxies from closing a quiet stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -70,48 +73,44 @@ pub(super) async fn stream_job(
     JobIdPath(job): JobIdPath,
     LastEventId(seen): LastEventId,
 ) -> Result<Response, Error> {
-    let mut events =
-        api.dispatcher.subscribe(job, seen.unwrap_or_default().position).await?.ok_or(Error::UnknownJob)?;
-    let first = match events.next_at().now_or_never() {
-        // Browsers come back after the end of a stream for as long as they are answered with another one.
-        Some(None) if seen.is_some() => return Ok(StatusCode::NO_CONTENT.into_response()),
-        Some(event) => event,
-        None => None,
-    };
-    let listener = api.metrics.listener();
+    let events = api.dispatcher.subscribe(job, seen.unwrap_or_default().position).await?.ok_or(Error::UnknownJob)?;
+    // Browsers come back after the end of a stream for as long as they are answered with another one.
+    if seen.is_some() && events.is_over() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let counted = api.metrics.listener();
     let floor = Floor(seen.unwrap_or_default().progress);
-    let stream = async_stream::stream! {
-        let _listener = listener;
-        for await event in until_stop(first, events, floor, api.lifecycle.clone()) {
-            yield Ok(event);
-        }
-    };
-    Ok(respond(stream).into_response())
+    let listener = Listener { events, floor, lifecycle: api.lifecycle.clone(), is_dismissed: false, _counted: counted };
+    Ok(respond(listener.events()).into_response())
 }
 
-/// The events until the service stops: an open stream would keep the server from stopping.
-fn until_stop(
-    first: Option<(Position, Arc<str>)>,
-    mut events: Subscription<Arc<str>>,
-    mut floor: Floor,
+/// Who follows a job. There may be ten thousand of them.
+struct Listener {
+    events: Subscription<Arc<str>>,
+    floor: Floor,
     lifecycle: Lifecycle,
-) -> impl Stream<Item = Event> {
-    async_stream::stream! {
-        if let Some((position, json)) = first {
-            yield floor.event(position, &json);
+    is_dismissed: bool,
+    _counted: Raised,
+}
+
+impl Listener {
+    /// The events until the service stops: an open stream would keep the server from stopping.
+    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        // What the block captures has room there once; a variable of its own would have it twice.
+        stream::unfold(self, |mut listener| async move { Some((Ok(listener.next().await?), listener)) })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        if self.is_dismissed {
+            return None;
         }
-        loop {
-            tokio::select! {
-                // What is already there comes first, or a stop could hide how the job ended.
-                biased;
-                next = events.next_at() => {
-                    let Some((position, json)) = next else { return };
-                    yield floor.event(position, &json);
-                }
-                () = lifecycle.stopping() => {
-                    yield Event::default().retry(RETRY);
-                    return;
-                }
+        tokio::select! {
+            // What is already there comes first, or a stop could hide how the job ended.
+            biased;
+            next = self.events.next_at() => next.map(|(position, json)| self.floor.event(position, &json)),
+            () = self.lifecycle.stopping() => {
+                self.is_dismissed = true;
+                Some(Event::default().retry(RETRY))
             }
         }
     }
@@ -139,11 +138,12 @@ fn respond(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'stati
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{StreamExt as _, stream};
+    use futures_util::StreamExt as _;
     use service::feed::Feed;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     fn feed() -> Feed<Arc<str>> {
         let feed = Feed::new();
@@ -155,8 +155,9 @@ mod tests {
     async fn read(feed: &Feed<Arc<str>>, seen: Position) -> String {
         let lifecycle = Lifecycle::new();
         lifecycle.stop();
-        let events = until_stop(None, feed.subscribe_after(seen), Floor(0.0), lifecycle).map(Ok);
-        let body = respond(events).into_response().into_body();
+        let (events, counted) = (feed.subscribe_after(seen), Metrics::new().listener());
+        let listener = Listener { events, floor: Floor(0.0), lifecycle, is_dismissed: false, _counted: counted };
+        let body = respond(listener.events()).into_response().into_body();
         let body = axum::body::to_bytes(body, 1024).await.expect("a short body");
         String::from_utf8(body.to_vec()).expect("text")
     }
