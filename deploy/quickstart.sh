@@ -18,7 +18,7 @@ Without FILE or URL (http, https), it makes a clip of its own.
   --serve   leave everything running until Ctrl-C, and tell where
   --help    this text
 
-Installs ffmpeg, curl and a C compiler with apt-get where they are missing; needs a Rust toolchain.
+Installs ffmpeg, curl, make and a C compiler with apt-get where they are missing; needs a Rust toolchain.
 Results, logs and sources are kept in target/quickstart, in a folder of their own for each run.
 Exits 0 when both encodes completed, 1 otherwise.
 USAGE

@@ -32,13 +32,14 @@ ensure_command() {
   command -v "$command" >/dev/null || install_packages "$@"
 }
 
-# What a build needs: cargo, and the linker and C compiler that a Rust toolchain does not bring.
+# What a build needs: cargo, the linker and C compiler that a Rust toolchain does not bring, and make for jemalloc.
 ensure_rust() {
   # rustup writes this file, but only a new login shell reads it.
   # shellcheck source=/dev/null
   if ! command -v cargo >/dev/null && [[ -f $HOME/.cargo/env ]]; then source "$HOME/.cargo/env"; fi
   command -v cargo >/dev/null || die "cargo is missing: install a Rust toolchain first, see https://rustup.rs"
   ensure_command cc gcc libc6-dev
+  ensure_command make make
 }
 
 # ffmpeg and ffprobe of 5.1 or later: Debian has that since 12, Ubuntu since 24.04.
