@@ -41,6 +41,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     waiting: IntGauge,
     listeners: IntGauge,
+    runtime_tasks: IntGauge,
     callbacks: IntCounterVec,
     selection: Histogram,
     worker_up: IntGaugeVec,
@@ -78,6 +79,10 @@ impl Metrics {
                 "Jobs that wait for a worker, on any control plane; tasks of split jobs apart",
             ),
             listeners: add.gauge("flux_sse_listeners", "Open event streams"),
+            runtime_tasks: add.gauge(
+                "flux_runtime_tasks",
+                "Tasks of the async runtime that are alive, those of connections among them",
+            ),
             callbacks: add.counters("flux_callbacks_total", "Tries at a callback, by outcome", &["outcome"]),
             selection: add.histogram(
                 HistogramOpts::new("flux_worker_selection_seconds", "Time to find a worker that takes a job, or none")
@@ -175,6 +180,7 @@ impl Metrics {
     /// Never: a `Vec` takes every write.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
+        self.runtime_tasks.set(i64::try_from(service::alive_tasks()).unwrap_or(i64::MAX));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a Vec takes every write");
         text

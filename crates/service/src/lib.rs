@@ -26,3 +26,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn timestamp() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
+
+/// How many tasks of this runtime are alive, tracked ones and those of libraries; 0 outside of a runtime.
+#[must_use]
+pub fn alive_tasks() -> u64 {
+    let alive = tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+    u64::try_from(alive).unwrap_or(u64::MAX)
+}

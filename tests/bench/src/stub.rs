@@ -143,6 +143,7 @@ impl Inner {
             lease_ms: LEASE.0,
             fence_ms: LEASE.1,
             splits: matches!(self.pace, Pace::Encodes(_)),
+            runtime_tasks: 0,
         }
     }
 }

@@ -33,6 +33,7 @@ impl Service {
             lease_ms: millis(terms.lasts),
             fence_ms: millis(terms.lasts.saturating_add(terms.margin)),
             splits: true,
+            runtime_tasks: service::alive_tasks(),
         }
     }
 
