@@ -61,6 +61,7 @@ const TARGETS: &[(&str, Bound)] = &[
     ("soak/controlplane-memory", AtMost(5.0)),
     ("soak/files", AtMost(0.0)),
     ("soak/threads", AtMost(0.0)),
+    ("soak/tasks", AtMost(0.0)),
     ("soak/tools", AtMost(0.0)),
     ("soak/scratch", AtMost(0.0)),
     ("soak/store", AtMost(5.0)),

@@ -1,5 +1,7 @@
 //! Mixed jobs for half an hour, each kind at a rate of its own that the machine easily keeps up with: what grows?
 
+mod rest;
+
 use std::{
     fs,
     sync::Arc,
@@ -8,12 +10,12 @@ use std::{
 
 use anyhow::{Result, ensure};
 use e2e::{Plane, S3Server, Sandbox, Worker, clips, job, s3, sandbox};
-use nix::unistd::Pid;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
 
+use self::rest::Rest;
 use crate::{
     measure::{Finding, Series, Unit, count, real},
     plan::Plan,
@@ -50,8 +52,7 @@ enum Kind {
 struct Sample {
     worker_memory: f64,
     plane_memory: f64,
-    files: f64,
-    threads: f64,
+    store: f64,
 }
 
 /// Everything that runs.
@@ -63,20 +64,31 @@ struct World {
     sandbox: Sandbox,
 }
 
-/// Runs jobs and looks.
+/// Runs jobs and looks. What there is more of while jobs come and go (pools, threads for blocking calls) says nothing of
+/// leaks; so both processes come to rest when they are warm, and again at the end.
 pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
     let time = plan.pick(plan.soak, Duration::from_secs(3));
     let world = Arc::new(World::start().await);
+    let (first, _) = busy(&world, time.mul_f64(WARM.0)).await?;
+    let before = Rest::of(&world.plane, &world.worker, plan).await?;
+    let (second, samples) = busy(&world, time).await?;
+    let after = Rest::of(&world.plane, &world.worker, plan).await?;
+    // Collected means: no tool, no work folder, no receipt.
+    world.sandbox.clean().await;
+    Ok(findings(&world, first + second, &samples, (&before, &after)))
+}
+
+/// Runs jobs of every kind for a while. Tells how many, and what was seen.
+async fn busy(world: &Arc<World>, time: Duration) -> Result<(usize, Vec<Sample>)> {
     let start = Instant::now();
     let mut jobs = JoinSet::new();
     for (kind, period) in KINDS {
-        let world = Arc::clone(&world);
+        let world = Arc::clone(world);
         jobs.spawn(async move { keep_on(&world, kind, period, start + time).await });
     }
-    let (mut samples, mut stores) = (Vec::new(), Vec::new());
+    let mut samples = Vec::new();
     while start.elapsed() < time {
         samples.push(world.look()?);
-        stores.push(world.store());
         sleep(INTERVAL.min(time / 10)).await;
     }
     let mut run = 0;
@@ -84,42 +96,28 @@ pub(super) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
         run += done??;
     }
     ensure!(run > 0, "no job ran");
-    // Collected means: no tool, no work folder, no receipt.
-    world.sandbox.clean().await;
-    Ok(findings(&world, run, &samples, &stores))
+    Ok((run, samples))
 }
 
-fn findings(world: &World, run: usize, samples: &[Sample], stores: &[f64]) -> Vec<Finding> {
-    let percent = |values: Vec<f64>| {
-        let (early, late) = ends(&values);
+fn findings(world: &World, run: usize, samples: &[Sample], (before, after): (&Rest, &Rest)) -> Vec<Finding> {
+    let percent = |of: fn(&Sample) -> f64| {
+        let (early, late) = ends(&samples.iter().map(of).collect::<Vec<_>>());
         ((late.median() / early.median().max(1.0) - 1.0) * 100.0).max(0.0)
     };
-    // While jobs come and go, what is always there is the least.
-    let more = |values: Vec<f64>| {
-        let (early, late) = ends(&values);
-        (late.range().0 - early.range().0).max(0.0)
-    };
-    let all = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<_>>();
+    let more = |of: fn(&Rest) -> f64| (of(after) - of(before)).max(0.0);
     let single = |name, what: &str, unit, value| Finding::single(name, format!("{run} jobs: {what}"), unit, value);
+    let growth = |name, what: &str, of| single(name, &format!("growth of {what}"), Unit::Percent, percent(of));
     let scratch = count(sandbox::files(&world.sandbox.work_dir()).len());
+    let threads = [vec!["more threads at rest".to_owned()], after.more_threads(before)].concat().join(", ");
     vec![
-        single(
-            "soak/worker-memory",
-            "growth of the worker's memory",
-            Unit::Percent,
-            percent(all(|sample| sample.worker_memory)),
-        ),
-        single(
-            "soak/controlplane-memory",
-            "growth of the control plane's memory",
-            Unit::Percent,
-            percent(all(|sample| sample.plane_memory)),
-        ),
-        single("soak/files", "more open files at the end", Unit::Count, more(all(|sample| sample.files))),
-        single("soak/threads", "more threads at the end", Unit::Count, more(all(|sample| sample.threads))),
+        growth("soak/worker-memory", "the worker's memory", |sample| sample.worker_memory),
+        growth("soak/controlplane-memory", "the control plane's memory", |sample| sample.plane_memory),
+        single("soak/files", "more open files at rest", Unit::Count, more(|rest| rest.files)),
+        single("soak/threads", &threads, Unit::Count, more(Rest::threads)),
+        single("soak/tasks", "more tasks of the runtimes at rest", Unit::Count, more(|rest| rest.tasks)),
         single("soak/tools", "tools that still run", Unit::Count, count(world.sandbox.tools().len())),
         single("soak/scratch", "files left in WORK_DIR", Unit::Count, scratch),
-        single("soak/store", "growth of the store", Unit::Percent, percent(stores.to_vec())),
+        growth("soak/store", "the store", |sample| sample.store),
     ]
 }
 
@@ -148,13 +146,10 @@ impl World {
     }
 
     fn look(&self) -> Result<Sample> {
-        let (worker, plane) = (self.worker.daemon.pid(), self.plane.daemon.pid());
-        let both = |of: fn(Pid) -> Result<f64>| Ok::<_, anyhow::Error>(of(worker)? + of(plane)?);
         Ok(Sample {
-            worker_memory: process::memory(worker)?,
-            plane_memory: process::memory(plane)?,
-            files: both(process::files)?,
-            threads: both(process::threads)?,
+            worker_memory: process::memory(self.worker.daemon.pid())?,
+            plane_memory: process::memory(self.plane.daemon.pid())?,
+            store: self.store(),
         })
     }
 
