@@ -11,7 +11,7 @@ use crate::{
     tool::{Ended, Invocation, Tail, Tools, run},
 };
 
-pub(crate) use frames::{Measured, Patience, keys_before, measure, promised};
+pub(crate) use frames::{MAX_SEARCHES, Measured, Patience, keys_before, measure, promised};
 
 mod frames;
 mod json;

@@ -14,8 +14,10 @@ const MICROS: f64 = 1e6;
 
 impl Plan {
     /// Around which times key frames are worth knowing, in seconds on the source's clock: the last one before each time.
-    /// `origin` is the source's time that is zero in the output.
-    pub(crate) fn searches(&self, origin: f64, may_move: bool) -> Vec<f64> {
+    /// `origin` is the source's time that is zero in the output. Where edges may move, but that were more than `most`
+    /// times, only those that chunks are decoded from.
+    pub(crate) fn searches(&self, origin: f64, may_move: bool, most: usize) -> Vec<f64> {
+        let may_move = may_move && 2 * (self.chunks.len() - 1) <= most;
         let mut times = Vec::new();
         for pair in self.chunks.windows(2) {
             let [before, after] = pair else { continue };
@@ -129,8 +131,9 @@ mod tests {
     #[test]
     fn key_frames_are_looked_for_at_each_edge_and_where_it_may_move_to() {
         let plan = plan(&[300, 300, 150]);
-        assert_eq!(plan.searches(1.0, false), [13.02, 25.02]);
-        assert_eq!(plan.searches(1.0, true), [13.02, 17.02, 25.02, 27.02]);
+        assert_eq!(plan.searches(1.0, false, 4), [13.02, 25.02]);
+        assert_eq!(plan.searches(1.0, true, 4), [13.02, 17.02, 25.02, 27.02]);
+        assert_eq!(plan.searches(1.0, true, 3), [13.02, 25.02]);
     }
 
     proptest! {

@@ -40,8 +40,15 @@ pub(super) fn pages() -> i32 {
     PAGES.get()
 }
 
+/// Moves the end of the log, for who commits: nothing is added meanwhile. Waits for the thread that moves the log, or SQLite
+/// would do nothing, and a log that is moved in step with it would never begin anew.
+pub(super) fn move_end(connection: &Connection, beside: Option<&Beside>) {
+    let _turn = beside.map(|beside| beside.lock().unwrap_or_else(PoisonError::into_inner));
+    move_into_file(connection);
+}
+
 /// Moves what nobody needs in the log any more. Does nothing while another connection does it.
-pub(super) fn move_into_file(connection: &Connection) {
+fn move_into_file(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         tracing::warn!(%error, "the log of the database cannot be moved into the file");
     }
@@ -121,6 +128,30 @@ impl Mover {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_writer_waits_for_the_thread_and_moves_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Connection::open(folder.path().join("a.db")).expect("opens");
+        let (writer, beside) = (open(), Arc::new(Mutex::new(open())));
+        writer.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0").expect("can be set");
+        writer.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (zeroblob(100000))").expect("writes");
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let busy = beside.lock().expect("free");
+        let here = thread::spawn({
+            let (beside, order) = (Arc::clone(&beside), Arc::clone(&order));
+            move || {
+                move_end(&writer, Some(&beside));
+                order.lock().expect("free").push("writer");
+                let state = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+                writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], state).expect("tells")
+            }
+        });
+        order.lock().expect("free").push("thread");
+        drop(busy);
+        let (pages, moved) = here.join().expect("ends");
+        assert_eq!((&*order.lock().expect("free"), pages), (&vec!["thread", "writer"], moved));
+    }
 
     #[test]
     fn the_thread_moves_parts_and_the_writer_the_end() {

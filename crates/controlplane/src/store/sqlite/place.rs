@@ -126,11 +126,13 @@ impl Place {
         let Self::File(file) = self else { return Ok(memory()?) };
         if moved {
             file.lock.renew(&file.path)?;
-            file.identity = identity(&file.path).map_err(|error| Error::Unavailable(error.to_string()))?;
+            let identity = identity(&file.path).map_err(|error| Error::Unavailable(error.to_string()))?;
             file.readers.forget();
             tracing::warn!(path = %file.path.display(), "the database is another file now");
             let migrated = file.runtime.block_on(migrate(&file.path));
             migrated.map_err(|error| Error::Unavailable(error.to_string()))?;
+            // Only now: a file that could not be migrated is another one at the next try, too.
+            file.identity = identity;
         }
         Ok(connect(&file.path)?)
     }

@@ -123,7 +123,7 @@ impl Tx {
     /// Has the log moved into the file, if it is time.
     pub(super) fn tend(&mut self, mover: &Mover) {
         match (self.schedule.due(log::pages()), &self.beside) {
-            (Some(Due::Here), _) => log::move_into_file(&self.connection),
+            (Some(Due::Here), beside) => log::move_end(&self.connection, beside.as_ref()),
             (Some(Due::Beside), Some(beside)) => mover.order(beside),
             (Some(Due::Beside), None) | (None, _) => {}
         }

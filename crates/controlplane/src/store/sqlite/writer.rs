@@ -59,7 +59,10 @@ impl Writer {
         let mover = Mover::start(done.clone())?;
         let tx = Some(Tx::new(connection, place.beside()));
         let work = Work { tx, place, listeners, mover, done };
-        thread::Builder::new().name("sqlite".to_owned()).spawn(move || work.run(queue))?;
+        thread::Builder::new().name("sqlite".to_owned()).spawn(move || {
+            let _crash = Crash;
+            work.run(queue);
+        })?;
         let answers = TaskTracker::new();
         answers.spawn(settle(written));
         answers.close();
@@ -107,6 +110,18 @@ impl Writer {
 async fn settle(mut written: mpsc::UnboundedReceiver<Batch>) {
     while let Some(batch) = written.recv().await {
         batch.into_iter().for_each(Pending::settle);
+    }
+}
+
+/// Ends the process with a thread that panics: without it nothing is written any more, and the lock of the file is gone.
+struct Crash;
+
+impl Drop for Crash {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("the thread that writes to the database has crashed");
+            std::process::abort();
+        }
     }
 }
 

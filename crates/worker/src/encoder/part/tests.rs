@@ -67,7 +67,7 @@ impl Bench {
     async fn plan(&self, media: &Media, grid: Grid, may_move: bool) -> Plan {
         let plan = plan::split(grid, &MP4, 3.9, true).expect("long enough");
         let (origin, cancel) = (media.origin(true), CancellationToken::new());
-        let searches = plan.searches(origin, may_move);
+        let searches = plan.searches(origin, may_move, media::MAX_SEARCHES);
         let keys = media::keys_before(&self.tools, &self.input, media, &searches, PATIENCE, &cancel).await;
         plan.align(&keys, origin, may_move)
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// More are not looked for: each costs a search, and a frame that is decoded.
-const MAX_SEARCHES: usize = 256;
+pub(crate) const MAX_SEARCHES: usize = 512;
 
 /// The last key frame before each of these times, on the container's clock, where its table tells them at once; nothing
 /// where it does not, or the source is not a file here: over a network each search costs more than it saves.

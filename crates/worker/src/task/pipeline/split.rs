@@ -49,7 +49,7 @@ impl Job<'_> {
         let (media, tools) = (&subject.media, &self.workshop.tools);
         let Some(grid) = media::promised(media, self.origin(subject)) else { return Vec::new() };
         let Ok(plan) = plan::split(grid, self.order.preset, chunk_seconds, false) else { return Vec::new() };
-        let times = plan.searches(self.origin(subject), self.may_move_edges());
+        let times = plan.searches(self.origin(subject), self.may_move_edges(), media::MAX_SEARCHES);
         media::keys_before(tools, &subject.source.input, media, &times, self.patience(), self.permit.token()).await
     }
 
@@ -135,9 +135,8 @@ impl Job<'_> {
         let wire = plan.into();
         let order = Finish { preset, storage, destination, parent, plan: &wire, chunks, audio };
         let bench = Bench { workshop: self.workshop, finish: order, scratch, permit: self.permit };
-        let (joined, subject) = tokio::join!(bench.assemble(reporter), subject);
-        // Parts of another source are none.
-        let (subject, joined) = (subject?, joined?);
+        // Parts of another source are none: then nothing need be joined.
+        let (joined, subject) = tokio::try_join!(bench.assemble(reporter), subject)?;
         let encoded = self.encoder_order(&subject, scratch)?;
         let first = Cut { index: 0, grid: plan.grid, chunk: plan.chunks[0] };
         let commands = [Some(encoder::chunk_arguments(&encoded, &first)), encoder::audio_arguments(&encoded)];
