@@ -136,21 +136,20 @@ mod tests {
         let (writer, beside) = (open(), Arc::new(Mutex::new(open())));
         writer.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0").expect("can be set");
         writer.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (zeroblob(100000))").expect("writes");
-        let order = Arc::new(Mutex::new(Vec::new()));
         let busy = beside.lock().expect("free");
-        let here = thread::spawn({
-            let (beside, order) = (Arc::clone(&beside), Arc::clone(&order));
-            move || {
-                move_end(&writer, Some(&beside));
-                order.lock().expect("free").push("writer");
-                let state = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-                writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], state).expect("tells")
-            }
+        let (tell, told) = mpsc::channel();
+        let other = Arc::clone(&beside);
+        let here = thread::spawn(move || {
+            move_end(&writer, Some(&other));
+            let state = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+            tell.send(writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], state)).expect("somebody listens");
         });
-        order.lock().expect("free").push("thread");
+        // What does not wait is done long before.
+        assert!(told.recv_timeout(std::time::Duration::from_millis(300)).is_err());
         drop(busy);
-        let (pages, moved) = here.join().expect("ends");
-        assert_eq!((&*order.lock().expect("free"), pages), (&vec!["thread", "writer"], moved));
+        let (pages, moved) = told.recv().expect("ends").expect("tells");
+        here.join().expect("ends");
+        assert_eq!(pages, moved);
     }
 
     #[test]
