@@ -6,6 +6,7 @@ use std::{
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -94,6 +95,22 @@ impl Encode {
 /// When cp fails.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     run(Command::new("cp").arg("-r").arg(from).arg(to))
+}
+
+/// Looks at a source, and then decodes what was made of it while its packets are counted: what a worker does besides, to
+/// know what to ask for and whether it is there, in as few processes as can be.
+///
+/// # Errors
+/// When one of the programs fails.
+pub(crate) fn check(source: &str, output: &Path) -> Result<()> {
+    let facts = ["-v", "error", "-show_format", "-show_streams"];
+    run(Command::new("ffprobe").args(facts).arg(source))?;
+    thread::scope(|scope| {
+        let (decode, nowhere) = (["-v", "error", "-nostdin", "-xerror", "-i"], ["-map", "0", "-f", "null", "-"]);
+        let decoding = scope.spawn(move || run(Command::new("ffmpeg").args(decode).arg(output).args(nowhere)));
+        run(Command::new("ffprobe").args(facts).arg("-count_packets").arg(output))?;
+        decoding.join().expect("it does not panic")
+    })
 }
 
 fn run(command: &mut Command) -> Result<()> {

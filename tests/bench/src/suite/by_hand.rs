@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use e2e::{Sandbox, Worker, job, sandbox};
 use tempfile::TempDir;
 
@@ -51,16 +51,25 @@ impl ByHand {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Seconds that ffmpeg and cp take.
+    /// Seconds that ffmpeg and cp take, and those that it takes to look at the source and at what was made of it.
     ///
     /// # Errors
     /// When one of them fails.
-    pub(super) fn encode_and_copy(&self, sandbox: &Sandbox) -> Result<f64> {
+    pub(super) fn encode_and_copy(&self, sandbox: &Sandbox, input: &str) -> Result<(f64, f64)> {
         let (folder, made) = self.place(sandbox)?;
         let start = Instant::now();
         self.encode.again(&made)?;
         spy::copy(&made, &folder.path().join("copy"))?;
-        Ok(start.elapsed().as_secs_f64())
+        let encoded = start.elapsed().as_secs_f64();
+        spy::check(input, &Self::entry(&made)?)?;
+        Ok((encoded, start.elapsed().as_secs_f64() - encoded))
+    }
+
+    /// What a player would open.
+    fn entry(made: &Path) -> Result<PathBuf> {
+        let is_entry = |name: &String| name == "master.m3u8" || name.ends_with(".mp4");
+        let name = sandbox::files(made).into_iter().find(is_entry).context("there is nothing to play")?;
+        Ok(made.join(name))
     }
 
     /// A folder, and one in it for what ffmpeg makes.
