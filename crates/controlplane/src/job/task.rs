@@ -1,6 +1,6 @@
 //! The parts of a split job. Each is a job of its own, of which only the conductor of the split job knows.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -106,16 +106,19 @@ pub fn new(parent: &Job, kind: TaskKind, now: Timestamp) -> Job {
 }
 
 /// The sound of so many frames takes about as long as one frame: 10 with `480p_h264`, 20 and more with larger pictures.
-const FRAMES_OF_SOUND: u64 = 16;
+const FRAMES_OF_SOUND: u64 = 12;
 
-/// The tasks that a plan begins with: the chunks in order, and the audio before the first that is likely to be sooner
-/// done. So no slot waits long for another in the end.
+/// The tasks that a plan begins with, in the order in which they are to be begun: the longest first, so that no slot waits
+/// long for another in the end (Graham, "Bounds on multiprocessing timing anomalies", 1969). The audio is where it belongs
+/// by how long it is likely to take.
 #[must_use]
 pub fn first(parent: &Job, plan: &Plan, now: Timestamp) -> Vec<Job> {
+    let mut chunks: Vec<_> = (0..).zip(&plan.chunks).collect();
+    chunks.sort_by_key(|(_, chunk)| Reverse(chunk.frames));
     let sound = plan.grid.frames / FRAMES_OF_SOUND;
-    let place = plan.chunks.iter().position(|chunk| chunk.frames <= sound).unwrap_or(plan.chunks.len());
+    let place = chunks.partition_point(|(_, chunk)| chunk.frames > sound);
     let chunk = |(index, chunk): (u32, &Chunk)| TaskKind::Chunk { index, grid: plan.grid, chunk: *chunk };
-    let mut kinds: Vec<_> = (0..).zip(&plan.chunks).map(chunk).collect();
+    let mut kinds: Vec<_> = chunks.into_iter().map(chunk).collect();
     if plan.has_audio {
         kinds.insert(place, TaskKind::Audio);
     }

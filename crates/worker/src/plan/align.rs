@@ -3,8 +3,9 @@
 
 use super::{Chunk, Plan};
 
-/// An edge moves by a part of the shorter of its chunks at most.
-const REACH: u64 = 3;
+/// The part of the shorter of its chunks that an edge moves by at most. Both edges of a chunk may move to the same key frame:
+/// then it goes with its neighbours.
+const REACH: (u64, u64) = (3, 5);
 
 /// A key frame that is off by more than this part of a frame is none of the grid's.
 const TOLERANCE: f64 = 0.125;
@@ -51,11 +52,14 @@ impl Plan {
         };
         let mut edges: Vec<_> = self.chunks.windows(2).filter_map(edge).collect();
         edges.push(self.grid.frames());
+        edges.dedup();
         let mut first = 0;
-        for (chunk, end) in self.chunks.iter_mut().zip(edges) {
-            *chunk = Chunk { first, frames: end - first, key: None };
+        let chunk = |end| {
+            let chunk = Chunk { first, frames: end - first, key: None };
             first = end;
-        }
+            chunk
+        };
+        self.chunks = edges.into_iter().map(chunk).collect();
     }
 
     /// Half a frame behind a frame, so that no rounding moves it before the frame.
@@ -78,7 +82,7 @@ impl Plan {
 
 /// By how many frames the edge between two chunks may move.
 fn reach(before: Chunk, after: Chunk) -> u64 {
-    before.frames.min(after.frames) / REACH
+    REACH.0 * before.frames.min(after.frames) / REACH.1
 }
 
 #[cfg(test)]
@@ -117,6 +121,12 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_whose_edges_meet_goes_with_its_neighbours() {
+        let aligned = plan(&[300, 100, 300]).align(&[0.0, 14.0], 0.0, true);
+        assert_eq!((lengths(&aligned), keys(&aligned)), (vec![350, 350], vec![Some(0), Some(350)]));
+    }
+
+    #[test]
     fn edges_of_segments_stay() {
         let aligned = plan(&[500, 500]).align(&[0.0, 16.0], 0.0, false);
         assert_eq!((lengths(&aligned), keys(&aligned)), (vec![500, 500], vec![Some(0), Some(400)]));
@@ -132,7 +142,7 @@ mod tests {
     fn key_frames_are_looked_for_at_each_edge_and_where_it_may_move_to() {
         let plan = plan(&[300, 300, 150]);
         assert_eq!(plan.searches(1.0, false, 4), [13.02, 25.02]);
-        assert_eq!(plan.searches(1.0, true, 4), [13.02, 17.02, 25.02, 27.02]);
+        assert_eq!(plan.searches(1.0, true, 4), [13.02, 20.22, 25.02, 28.62]);
         assert_eq!(plan.searches(1.0, true, 3), [13.02, 25.02]);
     }
 

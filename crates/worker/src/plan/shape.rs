@@ -6,7 +6,7 @@
 use super::MAX_CHUNKS;
 
 /// Shares that the last frames are cut into, at least. More shares make more chunks, each of which costs something.
-const SHARES: f64 = 2.5;
+const SHARES: f64 = 3.5;
 
 /// What is cut smaller of a long source: a part of it.
 const TAPER: f64 = 0.2;
@@ -31,8 +31,12 @@ pub fn chunk_lengths(units: u64, part: f64) -> Vec<u64> {
     let mut left = all;
     while left > 0.0 {
         let share = (left / shares).round().clamp(shortest, longest);
-        // What would be too short a chunk goes with this one.
-        let length = if left - share < shortest { left } else { share };
+        // The last two are alike, or one: what is left of a share would be too short a chunk, or too long a last one.
+        let length = match left / shortest {
+            ..1.5 => left,
+            ..2.5 => (left / 2.0).round(),
+            _ => share,
+        };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of units")]
         lengths.push(length as u64);
         left -= length;
@@ -48,8 +52,8 @@ mod tests {
 
     #[test]
     fn the_last_chunks_are_shorter() {
-        assert_eq!(chunk_lengths(1500, 0.4), [600, 360, 216, 150, 174]);
-        assert_eq!(chunk_lengths(10, 0.4), [4, 2, 2, 1, 1]);
+        assert_eq!(chunk_lengths(1500, 0.4), [429, 306, 219, 156, 150, 120, 120]);
+        assert_eq!(chunk_lengths(10, 0.4), [3, 2, 1, 1, 1, 1, 1]);
     }
 
     #[test]

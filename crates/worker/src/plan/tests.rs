@@ -21,7 +21,7 @@ fn preset(name: &str) -> &'static Preset {
 fn a_minute_in_chunks_of_24_seconds_at_most() {
     let plan = split(grid(25, 1, 1500), preset("720p_h264"), 24.0, true).expect("long enough");
     let edges: Vec<_> = plan.chunks.iter().map(|chunk| (chunk.first, chunk.frames)).collect();
-    assert_eq!(edges, [(0, 600), (600, 360), (960, 216), (1176, 150), (1326, 174)]);
+    assert_eq!(edges, [(0, 429), (429, 306), (735, 219), (954, 156), (1110, 150), (1260, 120), (1380, 120)]);
     assert!(plan.has_audio);
 }
 
@@ -30,7 +30,7 @@ fn chunks_of_hls_have_whole_segments() {
     // 61 s: eleven segments of 6 s. A segment of 29.97 frames a second begins with frame 180, 360, 540, …
     let plan = split(grid(30_000, 1001, 1828), preset("hls_720p"), 24.0, false).expect("long enough");
     let firsts: Vec<_> = plan.chunks.iter().map(|chunk| chunk.first).collect();
-    assert_eq!(firsts, [0, 720, 1259, 1619, 1799]);
+    assert_eq!(firsts, [0, 540, 900, 1259, 1439, 1619, 1799]);
 }
 
 #[rstest]
