@@ -1,8 +1,17 @@
 //! Logs: one line an event, on standard error, as text or JSON.
 
-use std::str::FromStr as _;
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr as _,
+};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing::field::Field;
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt as _,
+    filter::LevelFilter,
+    fmt::format::{self, Writer},
+};
 
 use crate::env::{Reader, Setting};
 
@@ -64,14 +73,89 @@ pub fn start(config: &Config) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second start in one process happens only in tests.
     let _ = match config.format {
-        Format::Text => logs.try_init(),
+        Format::Text => logs.fmt_fields(format::debug_fn(write_field).delimited(" ")).try_init(),
         Format::Json => logs.json().flatten_event(true).try_init(),
     };
 }
 
+/// Writes a field of an event. JSON escapes what others have put into it; text must not end a line there, nor tell a terminal
+/// what to do.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    write!(Escaped(writer), "{value:?}")
+}
+
+/// Writes what could end a line, or turn its direction, as an escape.
+struct Escaped<W>(W);
+
+impl<W: fmt::Write> fmt::Write for Escaped<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            // Unicode Standard Annex #9, section 2.
+            let turns =
+                matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if character.is_control() || turns || matches!(character, '\u{2028}' | '\u{2029}') {
+                write!(self.0, "{}", character.escape_default())?;
+            } else {
+                self.0.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::filter;
+    use std::{
+        io,
+        sync::{Arc, Mutex, PoisonError},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Memory {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).expect("text")
+        }
+    }
+
+    impl io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_stays_in_its_line() {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let logs = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .finish();
+        let url = "/x\n2026-11-28 ERROR forged\u{1b}[31m\0\u{202e}é";
+        tracing::subscriber::with_default(logs, || {
+            let _job = tracing::info_span!("job", %url).entered();
+            tracing::info!(job.id = "a", failure = %url, "ended: {url}");
+        });
+        let text = memory.text();
+        let escaped = "/x\\n2026-11-28 ERROR forged\\u{1b}[31m\\u{0}\\u{202e}é";
+        assert!(text.ends_with(&format!("ended: {escaped} job.id=\"a\" failure={escaped}\n")), "{text}");
+        assert!(text.contains(&format!("{{url={escaped}}}")), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
 
     #[test]
     fn a_log_level_is_a_level_or_a_filter() {
