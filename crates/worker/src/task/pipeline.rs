@@ -46,9 +46,8 @@ pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut r
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &outcome {
         Ok(done) => tracing::info!(job.id = order.job_id, %done, duration_ms, "job completed"),
-        Err(failure) => {
-            tracing::info!(job.id = order.job_id, %failure, ?reason, duration_ms, "job ended without a result");
-        }
+        Err(Failure::Stopped) => tracing::info!(job.id = order.job_id, ?reason, duration_ms, "job stopped"),
+        Err(failure) => tracing::info!(job.id = order.job_id, %failure, duration_ms, "job ended without a result"),
     }
     let kept = slot.end();
     reporter.finish(&outcome, reason);
