@@ -3,9 +3,12 @@
 
 use super::{Chunk, Plan};
 
-/// The part of the shorter of its chunks that an edge moves by at most. Both edges of a chunk may move to the same key frame:
-/// then it goes with its neighbours.
+/// The part of the shorter of its chunks that an edge moves by at most.
 const REACH: (u64, u64) = (3, 5);
+
+/// Of two edges that have come nearer to each other than this part of the shortest chunk, one goes: a chunk has as much to
+/// do besides, however short it is.
+const NEAREST: u64 = 3;
 
 /// A key frame that is off by more than this part of a frame is none of the grid's.
 const TOLERANCE: f64 = 0.125;
@@ -14,7 +17,8 @@ const TOLERANCE: f64 = 0.125;
 const MICROS: f64 = 1e6;
 
 impl Plan {
-    /// Around which times key frames are worth knowing, in seconds on the source's clock: the last one before each time.
+    /// Around which times key frames are worth knowing, in seconds on the source's clock: the last one before each time. Behind
+    /// an edge only half of what is in reach is looked at: the last one before the end of it may be far from the edge.
     /// `origin` is the source's time that is zero in the output. Where edges may move, but that were more than `most`
     /// times, only those that chunks are decoded from.
     pub(crate) fn searches(&self, origin: f64, may_move: bool, most: usize) -> Vec<f64> {
@@ -24,7 +28,7 @@ impl Plan {
             let [before, after] = pair else { continue };
             times.push(self.seconds_at(after.first, origin));
             if may_move {
-                times.push(self.seconds_at(after.first + reach(*before, *after), origin));
+                times.push(self.seconds_at(after.first + reach(*before, *after) / 2, origin));
             }
         }
         times
@@ -52,7 +56,11 @@ impl Plan {
         };
         let mut edges: Vec<_> = self.chunks.windows(2).filter_map(edge).collect();
         edges.push(self.grid.frames());
-        edges.dedup();
+        let shortest = self.chunks.iter().map(|chunk| chunk.frames).min().unwrap_or_default();
+        // The last one stays.
+        edges.reverse();
+        edges.dedup_by(|edge, later| (*later - *edge) * NEAREST < shortest);
+        edges.reverse();
         let mut first = 0;
         let chunk = |end| {
             let chunk = Chunk { first, frames: end - first, key: None };
@@ -122,8 +130,11 @@ mod tests {
 
     #[test]
     fn a_chunk_whose_edges_meet_goes_with_its_neighbours() {
-        let aligned = plan(&[300, 100, 300]).align(&[0.0, 14.0], 0.0, true);
-        assert_eq!((lengths(&aligned), keys(&aligned)), (vec![350, 350], vec![Some(0), Some(350)]));
+        for near in [14.0, 14.04] {
+            let aligned = plan(&[300, 100, 300]).align(&[0.0, 14.0, near], 0.0, true);
+            let second = if near > 14.0 { 351 } else { 350 };
+            assert_eq!((lengths(&aligned), keys(&aligned)), (vec![second, 700 - second], vec![Some(0), Some(second)]));
+        }
     }
 
     #[test]
@@ -140,10 +151,14 @@ mod tests {
 
     #[test]
     fn key_frames_are_looked_for_at_each_edge_and_where_it_may_move_to() {
-        let plan = plan(&[300, 300, 150]);
-        assert_eq!(plan.searches(1.0, false, 4), [13.02, 25.02]);
-        assert_eq!(plan.searches(1.0, true, 4), [13.02, 20.22, 25.02, 28.62]);
-        assert_eq!(plan.searches(1.0, true, 3), [13.02, 25.02]);
+        let plan = plan(&[300, 300, 200]);
+        let searches = |may_move, most| {
+            let times = plan.searches(1.0, may_move, most).into_iter().map(|time| format!("{time:.2}"));
+            times.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(searches(false, 4), "13.02 25.02");
+        assert_eq!(searches(true, 4), "13.02 16.62 25.02 27.42");
+        assert_eq!(searches(true, 3), "13.02 25.02");
     }
 
     proptest! {
@@ -155,6 +170,8 @@ mod tests {
             let keys: Vec<_> = keys.into_iter().map(|frame| f64::from(frame) / 25.0).collect();
             let aligned = plan(&given).align(&keys, 0.0, true);
             prop_assert_eq!(lengths(&aligned).iter().sum::<u64>(), given.iter().sum::<u64>());
+            let shortest = given.iter().min().expect("there is one");
+            prop_assert!(lengths(&aligned).iter().all(|length| 3 * length >= *shortest));
             let mut next = 0;
             for chunk in &aligned.chunks {
                 prop_assert!(chunk.first == next && chunk.frames > 0 && aligned.grid.holds(*chunk));

@@ -14,8 +14,8 @@ const TAPER: f64 = 0.2;
 /// A shortest chunk is this part of a longest.
 const SHORTEST: f64 = 0.25;
 
-/// Chunks there are for each longest one that would fit, at most: 1 - TAPER, and TAPER for each of the two ways in which
-/// the rest is cut.
+/// Chunks there are for each longest one that would fit, at most, in a long source: 1 - TAPER, and of the rest TAPER as long
+/// as they shrink (the logarithm of how much they do), and TAPER of the shortest.
 const PER_LONGEST: f64 = 1.5;
 
 /// Lengths of the chunks of a source of so many `units` (frames, or segments of the output), in order. A longest one is

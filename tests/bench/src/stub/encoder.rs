@@ -112,6 +112,6 @@ mod tests {
         let encoder = Encoder { source: 50.0, video: 10.0, audio: 100.0 };
         let plan = encoder.plan(15.0);
         let chunks: Vec<_> = plan.chunks.iter().map(|chunk| (chunk.first_frame, chunk.frames)).collect();
-        assert_eq!(chunks, [(0, 375), (375, 350), (725, 210), (935, 126), (1061, 94), (1155, 95)]);
+        assert_eq!(chunks, [(0, 357), (357, 255), (612, 182), (794, 130), (924, 94), (1018, 116), (1134, 116)]);
     }
 }

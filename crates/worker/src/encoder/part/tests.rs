@@ -147,8 +147,8 @@ async fn chunks_have_exactly_the_frames_of_the_whole(#[case] source: &str, #[cas
 }
 
 #[rstest]
-#[case::closed("keyint=60:scenecut=0", &[None, Some(120), Some(180), Some(300), Some(360), Some(420), Some(420)])]
-#[case::refreshed_line_by_line("keyint=60:intra-refresh=1", &[None; 7])]
+#[case::closed("keyint=60:scenecut=0", &[None, Some(120), Some(180), Some(300), Some(360), Some(360), Some(420), Some(420), Some(480)])]
+#[case::refreshed_line_by_line("keyint=60:intra-refresh=1", &[None; 9])]
 #[tokio::test]
 async fn chunks_are_decoded_from_frames_that_need_no_other(#[case] x264: &str, #[case] keys: &[Option<u64>]) {
     let bench = Bench::new("a.mp4", &[&format!("{X264} {x264} a.mp4")]);
