@@ -63,7 +63,7 @@ mod tests {
     #[case("", "invalid JSON: EOF while parsing a value at line 1 column 0")]
     #[case("{", "invalid JSON: EOF while parsing an object at line 1 column 1")]
     #[case("{} {}", "invalid JSON: trailing characters at line 1 column 4")]
-    #[case("7", "invalid JSON: invalid type: integer `7`, expected struct JobRequest at line 1 column 1")]
+    #[case("7", "invalid JSON: invalid type: integer `7`, expected an object at line 1 column 1")]
     #[case(r#" ["file:///a.mp4"]"#, "invalid JSON: invalid type: sequence, expected an object")]
     #[case(r#"{"preset":7}"#, "preset: invalid type: integer `7`, expected a string at line 1 column 11")]
     #[case(r#"{"output":{"path":[]}}"#, "output.path: invalid type: sequence, expected a string at line 1 column 18")]

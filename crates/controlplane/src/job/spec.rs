@@ -24,6 +24,7 @@ const MAX_PRIORITY: u8 = 100;
 
 /// What a client sends to create a job. Fields that are not named here are ignored.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub struct JobRequest {
     /// Where the source is: an `http`, `https` or `s3` URL, or a `file` URL inside the worker's `INPUT_DIR`.
     #[schema(required, nullable = false, example = "https://example.com/video.mp4", max_length = 8192)]
@@ -48,6 +49,7 @@ pub struct JobRequest {
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub struct OutputRequest {
     /// `s3` or `local`.
     #[schema(required, nullable = false, example = "s3")]
