@@ -86,6 +86,10 @@ async fn run(plan: &Plan, benchmarks: &[Benchmark], mut report: Report) -> anyho
     for benchmark in benchmarks {
         eprintln!("{}: {}", benchmark.name(), benchmark.summary());
         match benchmark.run(plan).await {
+            Ok(findings) if findings.is_empty() => {
+                eprintln!("{}: no case has what --only says in its name", benchmark.name());
+                all = false;
+            }
             Ok(findings) => report.add(findings)?,
             Err(error) => {
                 eprintln!("{}: {error:#}", benchmark.name());

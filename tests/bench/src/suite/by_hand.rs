@@ -67,7 +67,8 @@ impl ByHand {
 
     /// What a player would open.
     fn entry(made: &Path) -> Result<PathBuf> {
-        let is_entry = |name: &String| name == "master.m3u8" || name.ends_with(".mp4");
+        let is_file = |name: &str| Path::new(name).extension().is_some_and(|extension| extension == "mp4");
+        let is_entry = |name: &String| name == "master.m3u8" || is_file(name);
         let name = sandbox::files(made).into_iter().find(is_entry).context("there is nothing to play")?;
         Ok(made.join(name))
     }

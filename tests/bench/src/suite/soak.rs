@@ -108,12 +108,14 @@ fn findings(world: &World, run: usize, samples: &[Sample], (before, after): (&Re
     let single = |name, what: &str, unit, value| Finding::single(name, format!("{run} jobs: {what}"), unit, value);
     let growth = |name, what: &str, of| single(name, &format!("growth of {what}"), Unit::Percent, percent(of));
     let scratch = count(sandbox::files(&world.sandbox.work_dir()).len());
-    let threads = [vec!["more threads at rest".to_owned()], after.more_threads(before)].concat().join(", ");
+    let kinds = |what: &str, more: Vec<String>| [vec![what.to_owned()], more].concat().join(", ");
+    let files = kinds("more open files at rest", after.files.more(&before.files));
+    let threads = kinds("more threads at rest", after.threads.more(&before.threads));
     vec![
         growth("soak/worker-memory", "the worker's memory", |sample| sample.worker_memory),
         growth("soak/controlplane-memory", "the control plane's memory", |sample| sample.plane_memory),
-        single("soak/files", "more open files at rest", Unit::Count, more(|rest| rest.files)),
-        single("soak/threads", &threads, Unit::Count, more(Rest::threads)),
+        single("soak/files", &files, Unit::Count, more(|rest| rest.files.count())),
+        single("soak/threads", &threads, Unit::Count, more(|rest| rest.threads.count())),
         single("soak/tasks", "more tasks of the runtimes at rest", Unit::Count, more(|rest| rest.tasks)),
         single("soak/tools", "tools that still run", Unit::Count, count(world.sandbox.tools().len())),
         single("soak/scratch", "files left in WORK_DIR", Unit::Count, scratch),
