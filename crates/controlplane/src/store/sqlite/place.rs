@@ -106,7 +106,11 @@ impl Place {
     /// A connection that moves the log, beside the one that was opened just now; none in memory.
     pub(super) fn beside(&self) -> Option<Beside> {
         let Self::File(file) = self else { return None };
-        let opened = open(&file.path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+        // A first look opens the log, too: later there may be no room for another open file.
+        let opened = open(&file.path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(connection)
+        });
         let warn = |error: &rusqlite::Error| tracing::warn!(%error, "only the writer moves the log of the database");
         opened.inspect_err(warn).ok().map(|connection| Arc::new(Mutex::new(connection)))
     }
