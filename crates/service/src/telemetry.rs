@@ -5,12 +5,12 @@ use std::{
     str::FromStr as _,
 };
 
-use tracing::field::Field;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::{
     EnvFilter,
-    field::MakeExt as _,
+    field::RecordFields,
     filter::LevelFilter,
-    fmt::format::{self, Writer},
+    fmt::{FormatFields, format::Writer},
 };
 
 use crate::env::{Reader, Setting};
@@ -73,18 +73,48 @@ pub fn start(config: &Config) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second start in one process happens only in tests.
     let _ = match config.format {
-        Format::Text => logs.fmt_fields(format::debug_fn(write_field).delimited(" ")).try_init(),
+        Format::Text => logs.fmt_fields(Fields).try_init(),
         Format::Json => logs.json().flatten_event(true).try_init(),
     };
 }
 
-/// Writes a field of an event. JSON escapes what others have put into it; text must not end a line there, nor tell a terminal
-/// what to do.
-fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    if field.name() != "message" {
-        write!(writer, "{}=", field.name())?;
+/// Writes the fields of events and spans as text. JSON escapes what others have put into them; text must not end a line there,
+/// nor tell a terminal what to do.
+struct Fields;
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut line = Line { writer, is_begun: false, result: Ok(()) };
+        fields.record(&mut line);
+        line.result
     }
-    write!(Escaped(writer), "{value:?}")
+}
+
+struct Line<'writer> {
+    writer: Writer<'writer>,
+    is_begun: bool,
+    result: fmt::Result,
+}
+
+impl Line<'_> {
+    fn write(&mut self, name: &str, value: &dyn fmt::Debug) -> fmt::Result {
+        if std::mem::replace(&mut self.is_begun, true) {
+            self.writer.write_char(' ')?;
+        }
+        if name != "message" {
+            write!(self.writer, "{name}=")?;
+        }
+        write!(Escaped(&mut self.writer), "{value:?}")
+    }
+}
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Where in its code a library of the older facade has logged.
+        if self.result.is_ok() && !field.name().starts_with("log.") {
+            self.result = self.write(field.name(), value);
+        }
+    }
 }
 
 /// Writes what could end a line, or turn its direction, as an escape.
@@ -143,12 +173,12 @@ mod tests {
             .with_ansi(false)
             .without_time()
             .with_writer(move || writer.clone())
-            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .fmt_fields(Fields)
             .finish();
         let url = "/x\n2026-11-28 ERROR forged\u{1b}[31m\0\u{202e}é";
         tracing::subscriber::with_default(logs, || {
             let _job = tracing::info_span!("job", %url).entered();
-            tracing::info!(job.id = "a", failure = %url, "ended: {url}");
+            tracing::info!(job.id = "a", log.line = 7, failure = %url, "ended: {url}");
         });
         let text = memory.text();
         let escaped = "/x\\n2026-11-28 ERROR forged\\u{1b}[31m\\u{0}\\u{202e}é";
