@@ -138,3 +138,19 @@ async fn the_worker_trusts_no_job_id() {
     }
     assert_eq!(sandbox.outputs(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_url_forges_no_line_of_a_log() {
+    let sandbox = Sandbox::new();
+    let (worker, plane) = service(&sandbox).await;
+    let forged = "file:///tmp/x%0A2026-11-28T00:00:00Z%20ERROR%20forged%1B%5B31m%00";
+    failure(&plane, &sandbox, forged).await;
+    for (name, log) in [("worker", worker.daemon.log()), ("control plane", plane.daemon.log())] {
+        let is_raw = |character: char| character.is_control() && character != '\n';
+        assert!(
+            !log.contains(is_raw) && !log.lines().any(|line| line.starts_with("2026-11-28T00:00:00Z")),
+            "{name}: {log}"
+        );
+    }
+    assert!(worker.daemon.log().contains("forged"), "it is not in the log at all");
+}
