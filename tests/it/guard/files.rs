@@ -149,7 +149,7 @@ async fn a_url_forges_no_line_of_a_log() {
         let is_raw = |character: char| character.is_control() && character != '\n';
         assert!(
             !log.contains(is_raw) && !log.lines().any(|line| line.starts_with("2026-11-28T00:00:00Z")),
-            "{name}: {log}"
+            "{name}: {log:?}"
         );
     }
     assert!(worker.daemon.log().contains("forged"), "it is not in the log at all");
