@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use url::{Host, Url};
+
 /// Why an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
@@ -53,6 +55,16 @@ pub fn allowed(found: &[SocketAddr], allow_loopback: bool) -> Result<Vec<SocketA
     match found.iter().find_map(|address| check(address).err()) {
         Some(why) if allowed.is_empty() => Err(why),
         Some(_) | None => Ok(allowed),
+    }
+}
+
+/// The address that stands in the URL instead of a name.
+#[must_use]
+pub fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(v4) => Some(v4.into()),
+        Host::Ipv6(v6) => Some(v6.into()),
+        Host::Domain(_) => None,
     }
 }
 
@@ -151,6 +163,16 @@ mod tests {
         assert_eq!(allowed(&[bad, good], true), Ok(vec![bad, good]));
         assert_eq!(allowed(&[bad], false), Err(Forbidden::Loopback));
         assert_eq!(allowed(&[], false), Ok(Vec::new()));
+    }
+
+    #[rstest]
+    #[case("http://10.0.0.7:8080/a", Some("10.0.0.7"))]
+    #[case("http://0x7f.1/", Some("127.0.0.1"))]
+    #[case("https://[::1]/", Some("::1"))]
+    #[case("https://localhost/", None)]
+    fn an_address_in_a_url_is_seen_however_it_is_written(#[case] url: &str, #[case] address: Option<&str>) {
+        let address = address.map(|address| address.parse().expect("an address"));
+        assert_eq!(literal(&url.parse().expect("a URL")), address);
     }
 
     proptest! {

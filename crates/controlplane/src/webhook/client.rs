@@ -11,7 +11,6 @@ use reqwest::{
 };
 use service::address::{self, Forbidden};
 use tokio::{net::lookup_host, time::timeout};
-use url::Host;
 
 use super::{Config, schedule};
 use crate::store::Callback;
@@ -106,12 +105,8 @@ impl Sender {
 
     /// Addresses in the URL itself are not looked up, so the resolver does not see them.
     fn check_literal(&self, url: &Url) -> Result<(), Failure> {
-        let address = match url.host() {
-            Some(Host::Ipv4(v4)) => v4.into(),
-            Some(Host::Ipv6(v6)) => v6.into(),
-            Some(Host::Domain(_)) | None => return Ok(()),
-        };
-        address::check(address, self.config.allow_loopback).map_err(Failure::Forbidden)
+        let check = |address| address::check(address, self.config.allow_loopback);
+        address::literal(url).map_or(Ok(()), check).map_err(Failure::Forbidden)
     }
 }
 

@@ -1,5 +1,7 @@
-//! What URLs a request may name. Whether an address may be reached is the worker's decision, who knows it.
+//! What URLs a request may name. Whether an address may be reached is decided by who looks it up: the worker, or the sender
+//! of callbacks. What could never be reached is told at once.
 
+use service::address::{self, Forbidden};
 use url::Url;
 
 /// Longest URL in bytes.
@@ -22,6 +24,8 @@ pub(super) enum Error {
     CallbackScheme,
     #[error("must name a host")]
     NoHost,
+    #[error("the host is {0}, which callbacks may not use")]
+    Forbidden(Forbidden),
 }
 
 /// Checks `input_url`.
@@ -38,9 +42,11 @@ pub(super) fn check_input(text: &str) -> Result<(), Error> {
 pub(super) fn check_callback(text: &str) -> Result<(), Error> {
     let url = parse(text)?;
     match url.scheme() {
-        "http" | "https" => check_host(&url),
-        _ => Err(Error::CallbackScheme),
+        "http" | "https" => check_host(&url)?,
+        _ => return Err(Error::CallbackScheme),
     }
+    // Loopback is the operator's choice; the rest is nobody's.
+    address::literal(&url).map_or(Ok(()), |address| address::check(address, true).map_err(Error::Forbidden))
 }
 
 fn parse(text: &str) -> Result<Url, Error> {
@@ -105,6 +111,18 @@ mod tests {
     fn callbacks_are_http() {
         assert_eq!(check_callback("https://example.com/hook"), Ok(()));
         assert_eq!(check_callback("s3://bucket/key"), Err(Error::CallbackScheme));
+    }
+
+    #[test]
+    fn callbacks_that_could_never_be_sent_are_refused() {
+        for (url, why) in [
+            ("http://169.254.169.254/latest", Forbidden::LinkLocal),
+            ("http://[fd00:ec2::254]/", Forbidden::Metadata),
+            ("https://255.255.255.255/", Forbidden::NotAHost),
+        ] {
+            assert_eq!(check_callback(url), Err(Error::Forbidden(why)), "{url}");
+        }
+        assert_eq!(check_callback("http://127.0.0.1:9000/hook"), Ok(()), "the operator may allow it");
     }
 
     proptest! {
