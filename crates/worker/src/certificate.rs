@@ -63,7 +63,7 @@ pub(crate) struct Facts<'a> {
 impl Facts<'_> {
     /// The certificate.
     pub(crate) fn certify(self) -> Certificate {
-        let checks = checks::made(self.preset, self.source, self.level, self.chunks).into_iter();
+        let checks = checks::made(self.preset, self.source, self.level, self.proof()).into_iter();
         Certificate {
             source: Some(source(self.source)),
             renditions: self.renditions(),
@@ -73,6 +73,13 @@ impl Facts<'_> {
             commands: self.commands.into_iter().map(|arguments| Command { arguments }).collect(),
             files: self.files,
         }
+    }
+
+    /// How the frames were proved to be all there.
+    fn proof(&self) -> Option<checks::Frames> {
+        let is_counted = self.frames.is_some() && self.found.frames.iter().all(Option::is_some);
+        let counted = is_counted.then_some(checks::Frames::Counted);
+        self.chunks.map(checks::Frames::OfChunks).or(counted)
     }
 
     fn renditions(&self) -> Vec<RenditionFacts> {

@@ -18,7 +18,7 @@ use crate::{
     tool::{Ended, Invocation, Tail, Tools, run},
 };
 
-pub(crate) use argv::{OUTPUT_FILE, PLAYLIST};
+pub(crate) use argv::{OUTPUT_FILE, PLAYLIST, rendition_name};
 pub(crate) use part::{Cut, Files, audio_arguments, chunk_arguments, encode_audio, encode_chunk, steady_rate};
 pub(crate) use progress::Progress;
 
@@ -51,6 +51,15 @@ pub(crate) struct Order<'a> {
     pub(crate) video: &'a Video,
     /// Empty folder for the result.
     pub(crate) directory: &'a Path,
+}
+
+/// What an encode has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// A file, or the folder of a directory output.
+    pub(crate) output: PathBuf,
+    /// Frames that each rendition has, by what ffmpeg told; all are made in one decode.
+    pub(crate) frames: Option<u64>,
 }
 
 /// Why an encode made nothing.
@@ -101,7 +110,7 @@ pub(crate) fn arguments(order: &Order<'_>) -> Vec<OsString> {
     argv::build(order)
 }
 
-/// Encodes. Answers where the result is: a file, or the folder of a directory output.
+/// Encodes.
 ///
 /// # Errors
 /// Why there is no result; the folder then holds what ffmpeg left.
@@ -109,15 +118,20 @@ pub(crate) async fn encode(
     tools: &Tools,
     order: &Order<'_>,
     limits: &Limits,
-    report: impl FnMut(Progress),
+    mut report: impl FnMut(Progress),
     cancel: &CancellationToken,
-) -> Result<PathBuf, Error> {
+) -> Result<Made, Error> {
     argv::make_folders(order.preset, order.directory)?;
+    let mut frames = None;
+    let report = |progress: Progress| {
+        frames = progress.frames;
+        report(progress);
+    };
     let ffmpeg =
         Invocation::new(&tools.ffmpeg, argv::build(order)).in_directory(order.directory).through(order.input.proxy);
     let tail = supervise(&ffmpeg, order.directory, limits, report, cancel).await?;
     broke_off(&tail, order.input)?;
-    finish(order.preset, order.directory)
+    finish(order.preset, order.directory).map(|output| Made { output, frames })
 }
 
 /// Runs ffmpeg, whose progress is on its standard output, to its good end.
@@ -227,7 +241,7 @@ mod tests {
     const LONG: Limits = Limits { stall: Duration::from_mins(1), total: Duration::from_mins(1) };
 
     /// Runs an encode whose ffmpeg is a shell script.
-    async fn encode_with(script: &str, limits: &Limits, cancel: &CancellationToken) -> Result<PathBuf, Error> {
+    async fn encode_with(script: &str, limits: &Limits, cancel: &CancellationToken) -> Result<Made, Error> {
         encode_from(&Input { args: Vec::new(), proxy: None }, script, limits, cancel).await
     }
 
@@ -236,7 +250,7 @@ mod tests {
         script: &str,
         limits: &Limits,
         cancel: &CancellationToken,
-    ) -> Result<PathBuf, Error> {
+    ) -> Result<Made, Error> {
         let folder = tempfile::tempdir().expect("a folder");
         let ffmpeg = folder.path().join("ffmpeg");
         std::fs::write(&ffmpeg, format!("#!/bin/sh\n{script}\n")).expect("writes");
@@ -262,6 +276,15 @@ mod tests {
         let failed =
             error("echo '[mov @ 0x5581] moov atom not found' >&2; echo 'Conversion failed!' >&2; exit 1").await;
         assert_eq!((failed.to_string().as_str(), failed.blame()), ("moov atom not found", Blame::Job));
+    }
+
+    #[tokio::test]
+    async fn the_frames_are_those_of_the_last_report() {
+        let made = async |reports: &str| {
+            encode_with(&format!("printf '{reports}'"), &LONG, &CancellationToken::new()).await.expect("succeeds")
+        };
+        let two = r"frame=7\nprogress=continue\nframe=9\nprogress=end\n";
+        assert_eq!((made(two).await.frames, made("").await.frames), (Some(9), None));
     }
 
     #[tokio::test]

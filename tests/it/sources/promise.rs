@@ -78,18 +78,24 @@ impl Promise {
         let (mut single, ladder) =
             (job(&input, "480p_h264", "local", "one.mp4"), job(&input, "hls_720p_abr", "local", "hls"));
         single["split"] = json!("off");
-        let (one, master) = tokio::join!(plane.completed(&single), plane.completed(&ladder));
+        let whole = plane.accepted(&single).await;
+        let end = async { plane.events(&whole).await.last().await };
+        let (one, master) = tokio::join!(end, plane.completed(&ladder));
+        assert_eq!(one["status"], "JOB_STATUS_COMPLETED", "{one}");
+        let (_, certificate) = plane.get(&format!("/api/v1/jobs/{whole}/certificate")).await;
         let split = plane.accepted(&job(&input, "480p_h264", "local", "split.mp4")).await;
         let last = plane.events(&split).await.last().await;
         assert_eq!(last["status"], "JOB_STATUS_COMPLETED", "{last}");
         let split = plane.job(&split).await;
         assert_eq!(split["whole"].is_string(), self.in_one_piece, "{split}");
         let local = |url: String| Url::parse(&url).expect("a URL").to_file_path().expect("a file");
-        let (one, master) = (local(one), local(master));
+        let (one, master) = (sandbox.output_dir().join("one.mp4"), local(master));
         let source = facts::of_source(source).await;
         let one = facts::of_output(&one).await;
         let split = facts::of_output(&sandbox.output_dir().join("split.mp4")).await;
         assert_eq!(split, one, "in several pieces as in one");
+        let (frames, counted) = (json!(one.frames.len()), &certificate["renditions"][0]);
+        assert_eq!((&counted["frames_expected"], &counted["frames_found"]), (&frames, &frames));
         self.compare(&source, &one, self.at_height(480), self.channels);
         self.compare_frames(&source.frames, &one.frames);
         for (name, width, height) in [("720p", 1280, 720), ("480p", 854, 480), ("360p", 640, 360)] {

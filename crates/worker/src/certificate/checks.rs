@@ -4,12 +4,21 @@ use preset::{Packaging, Preset};
 
 use crate::{media::Media, validator::Level};
 
+/// How frames were proved to be all there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Frames {
+    /// They are as many as were encoded.
+    Counted,
+    /// Each one, from so many chunks.
+    OfChunks(usize),
+}
+
 /// Name and detail of each check, in their order.
 pub(super) fn made(
     preset: &Preset,
     source: &Media,
     level: Level,
-    chunks: Option<usize>,
+    frames: Option<Frames>,
 ) -> Vec<(&'static str, String)> {
     let renditions = match preset.renditions.len() {
         1 => "1 rendition".to_owned(),
@@ -34,9 +43,14 @@ pub(super) fn made(
         Level::Standard => checks.push(("decode", "a second of the start, the middle and the end".to_owned())),
         Level::Strict => checks.push(("decode", "everything".to_owned())),
     }
-    if let Some(chunks) = chunks {
-        checks.push(("parts", format!("SHA-256 of every file of {chunks} chunks")));
-        checks.push(("seams", format!("order, time and hash of every coded frame of {renditions}, {chunks} chunks")));
+    match frames {
+        None => {}
+        Some(Frames::Counted) => checks.push(("frames", format!("as many as were encoded, in {renditions}"))),
+        Some(Frames::OfChunks(chunks)) => {
+            checks.push(("parts", format!("SHA-256 of every file of {chunks} chunks")));
+            checks
+                .push(("seams", format!("order, time and hash of every coded frame of {renditions}, {chunks} chunks")));
+        }
     }
     checks
 }

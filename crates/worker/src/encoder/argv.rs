@@ -59,7 +59,7 @@ pub(super) fn common(args: &mut Args) {
 pub(super) fn make_folders(preset: &Preset, directory: &Path) -> io::Result<()> {
     if let Packaging::Hls { ladder: true, .. } = preset.packaging {
         for rendition in preset.renditions {
-            std::fs::create_dir_all(directory.join(name(rendition)))?;
+            std::fs::create_dir_all(directory.join(rendition_name(rendition)))?;
         }
     }
     Ok(())
@@ -245,13 +245,13 @@ fn hls(args: &mut Args, segment_seconds: u32) {
 fn variants(preset: &Preset, has_audio: bool) -> String {
     let variant = |(number, rendition)| {
         let audio = if has_audio { format!(",a:{number}") } else { String::new() };
-        format!("v:{number}{audio},name:{}", name(rendition))
+        format!("v:{number}{audio},name:{}", rendition_name(rendition))
     };
     preset.renditions.iter().enumerate().map(variant).collect::<Vec<_>>().join(" ")
 }
 
 /// A rendition's folder, such as `720p`.
-fn name(rendition: &Rendition) -> String {
+pub(crate) fn rendition_name(rendition: &Rendition) -> String {
     match rendition.fit {
         Fit::Height(height) => format!("{height}p"),
         Fit::Within(frame) => format!("{}p", frame.height),

@@ -19,8 +19,19 @@ use crate::{
     media::Index,
     permit::Permit,
     uploader::{self, Artifact, Draft, Publication, inner::Sum},
-    validator::{self, Subject},
+    validator::{self, Subject, Validator},
 };
+
+/// How an output was encoded whole.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    /// By which commands, with nothing secret in them.
+    pub(super) commands: Vec<Vec<String>>,
+    /// How many frames each rendition was given, where ffmpeg told.
+    pub(super) frames: Option<u64>,
+    /// What is known of it already, and still true.
+    pub(super) survey: Survey,
+}
 
 /// Proves an output whole. Answers what is in it, where it is a single file.
 pub(super) async fn validate(
@@ -41,12 +52,10 @@ pub(super) async fn validate(
 }
 
 /// Proves an output that was encoded whole, and counts and hashes what is in it meanwhile. Answers its certificate.
-/// `commands` have nothing secret in them, and `survey` is true now.
 pub(super) async fn certify(
     workshop: &Workshop,
     subject: &Subject<'_>,
-    commands: Vec<Vec<String>>,
-    survey: Survey,
+    Origin { commands, frames, survey }: Origin,
     permit: &Permit,
 ) -> Result<Certificate, Failure> {
     let Workshop { tools, validator, ffmpeg, .. } = workshop;
@@ -60,7 +69,11 @@ pub(super) async fn certify(
     let (index, counted, files) = (validated?, counted?, files?);
     let found = index.map_or(counted, Counts::of_file);
     let (Subject { preset, source, .. }, level) = (*subject, validator.level);
-    let (chunks, frames, samples) = (None, None, None);
+    let report = Validator::count(preset, frames, &found.frames);
+    if !report.is_whole() {
+        return Err(Failure::validation(&report, report.blame()));
+    }
+    let (chunks, samples) = (None, None);
     Ok(Facts { preset, source, level, chunks, frames, samples, found, files, ffmpeg_version, commands }.certify())
 }
 
@@ -205,15 +218,20 @@ mod tests {
         let scratch = job.at("proof");
         let subject = Subject { preset: &LADDER, source: &source, output: &output, scratch: &scratch };
         let permit = Permit::unleased();
-        let certificate = certify(&workshop, &subject, Vec::new(), Survey::default(), &permit).await;
-        let certificate = certificate.expect("is whole");
+        let of = |frames| Origin { frames, ..Origin::default() };
+        let certificate = certify(&workshop, &subject, of(Some(130)), &permit).await.expect("is whole");
         for rendition in &certificate.renditions {
-            assert_eq!((rendition.frames_expected, rendition.frames_found), (None, Some(130)));
+            assert_eq!((rendition.frames_expected, rendition.frames_found), (Some(130), Some(130)));
         }
         let paths: Vec<_> = certificate.files.iter().map(|file| file.path.as_str()).collect();
         assert!(paths.contains(&"master.m3u8") && paths.contains(&"96p/segment_00002.ts"), "{paths:?}");
+        certify(&workshop, &subject, of(None), &permit).await.expect("nobody knows how many there were");
+        let lossy = certify(&workshop, &subject, of(Some(131)), &permit).await;
+        let cause = "FRAME_COUNT_MISMATCH: 144p: 131 frames were encoded, and 130 are there; \
+                     FRAME_COUNT_MISMATCH: 96p: 131 frames were encoded, and 130 are there";
+        assert_eq!(lossy.err(), Some(Failure::validation(cause, Blame::Infrastructure)));
         permit.token().cancel();
-        let stopped = certify(&workshop, &subject, Vec::new(), Survey::default(), &permit).await;
+        let stopped = certify(&workshop, &subject, of(None), &permit).await;
         assert_eq!(stopped.err(), Some(Failure::Stopped));
     }
 }

@@ -1,6 +1,6 @@
 //! Compares what was found with what was expected. Pure.
 
-use preset::Size;
+use preset::{Rendition, Size};
 
 use super::{
     expectation::{Expectation, Sound},
@@ -9,7 +9,7 @@ use super::{
     report::{Code, Finding},
     timeline::{Span, Timeline},
 };
-use crate::media::Video;
+use crate::{encoder::rendition_name, media::Video};
 
 /// A side may be rounded to an even number in one place and cut in another.
 const PIXELS: u32 = 2;
@@ -50,6 +50,17 @@ pub(super) fn compare(track: &Track, observed: &Observed, expected: &Expectation
     }
     findings.extend(segments(track, observed, expected));
     findings.into_iter().map(|finding| finding.about(&track.name)).collect()
+}
+
+/// Which renditions have other frames than the `encoded` ones. What is not known is not compared.
+pub(super) fn compare_frames(renditions: &[Rendition], encoded: Option<u64>, found: &[Option<u64>]) -> Vec<Finding> {
+    let name = |rendition: &Rendition| if renditions.len() > 1 { rendition_name(rendition) } else { String::new() };
+    let lossy = |(rendition, found): (&Rendition, &Option<u64>)| {
+        let (encoded, found) = (encoded?, (*found)?);
+        let detail = format!("{encoded} frames were encoded, and {found} are there");
+        (encoded != found).then(|| Finding::error(Code::FrameCountMismatch, detail).about(&name(rendition)))
+    };
+    renditions.iter().zip(found).filter_map(lossy).collect()
 }
 
 /// Sound that has files of its own is judged with the best picture.

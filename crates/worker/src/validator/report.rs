@@ -21,6 +21,8 @@ pub(crate) enum Code {
     ResolutionMismatch,
     /// Another frame rate than the source's.
     FrameRateMismatch,
+    /// Other frames than were encoded.
+    FrameCountMismatch,
     /// It ends before the source does.
     DurationTooShort,
     /// It ends after the source does.
@@ -82,6 +84,7 @@ impl Code {
             Self::CodecMismatch => "CODEC_MISMATCH",
             Self::ResolutionMismatch => "RESOLUTION_MISMATCH",
             Self::FrameRateMismatch => "FRAME_RATE_MISMATCH",
+            Self::FrameCountMismatch => "FRAME_COUNT_MISMATCH",
             Self::DurationTooShort => "DURATION_TOO_SHORT",
             Self::DurationTooLong => "DURATION_TOO_LONG",
             Self::BitrateAbnormal => "BITRATE_ABNORMAL",
@@ -135,6 +138,7 @@ impl Code {
             Self::FileNotFound
             | Self::FileEmpty
             | Self::FfprobeFailed
+            | Self::FrameCountMismatch
             | Self::HlsPlaylistSyntaxError
             | Self::HlsSegmentMissing
             | Self::DecodeError => true,

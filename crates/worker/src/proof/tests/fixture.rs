@@ -148,7 +148,7 @@ impl Job {
         let directory = self.at("whole");
         let order =
             encoder::Order { preset: self.preset, input: &input, source: &source, video, directory: &directory };
-        encoder::encode(&tools(), &order, &LIMITS, |_| (), &CancellationToken::new()).await.expect("encodes")
+        encoder::encode(&tools(), &order, &LIMITS, |_| (), &CancellationToken::new()).await.expect("encodes").output
     }
 
     /// Encodes the parts, with their marks.

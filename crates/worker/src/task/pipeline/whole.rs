@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::v1::Certificate;
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, Subject, describe, make_folder};
@@ -13,20 +12,11 @@ use crate::{
     task::{
         Order, Workshop,
         failure::Failure,
-        output,
+        output::{self, Origin},
         reporter::{Done, Reporter},
     },
     validator,
 };
-
-/// What an encode has made.
-struct Made {
-    output: PathBuf,
-    /// By which command, without what is secret.
-    command: Vec<String>,
-    /// What is known of it already.
-    survey: Survey,
-}
 
 impl Job<'_> {
     /// Encodes, validates and publishes all of it.
@@ -37,10 +27,12 @@ impl Job<'_> {
         let folder = make_folder(subject.scratch, "proof").await?;
         let encoded = CancellationToken::new();
         let work = async {
-            let made = self.encode(subject, &directory, &folder, reporter).await?;
+            let (output, origin) = self.encode(subject, &directory, &folder, reporter).await?;
             encoded.cancel();
-            let output = made.output.clone();
-            self.prove(subject, made, &folder).await.map(|certificate| (output, certificate))
+            let (source, scratch) = (&subject.media, folder.as_path());
+            let proved = validator::Subject { preset, source, output: &output, scratch };
+            let certificate = output::certify(self.workshop, &proved, origin, self.permit).await?;
+            Ok((output, certificate))
         };
         let (output, certificate) =
             output::make(&publication, preset, (&directory, &encoded), self.permit, work).await?;
@@ -56,7 +48,7 @@ impl Job<'_> {
         directory: &Path,
         scratch: &Path,
         reporter: &mut Reporter,
-    ) -> Result<Made, Failure> {
+    ) -> Result<(PathBuf, Origin), Failure> {
         let order = self.encoder_order(subject, directory)?;
         let duration = order.video.duration.or(subject.media.duration);
         let report = |progress: Progress| reporter.progress(progress, duration, &describe(progress));
@@ -73,9 +65,9 @@ impl Job<'_> {
         };
         let survey = self.survey(Growing { root: directory, over: &over, scratch }, &surveying);
         let (encoded, survey) = tokio::join!(encode, survey);
-        let output = subject.judge(encoded)?;
-        let command = subject.shown(&encoder::arguments(&order));
-        Ok(Made { output, command, survey: survey.still_so().await })
+        let encoder::Made { output, frames } = subject.judge(encoded)?;
+        let commands = vec![subject.shown(&encoder::arguments(&order))];
+        Ok((output, Origin { commands, frames, survey: survey.still_so().await }))
     }
 
     /// A single file is finished when all of it is.
@@ -85,12 +77,5 @@ impl Job<'_> {
             None => Survey::default(),
             Some(_) => Survey::follow(tools, growing, limits.total, permit).await,
         }
-    }
-
-    async fn prove(&self, subject: &Subject<'_>, made: Made, folder: &Path) -> Result<Certificate, Failure> {
-        let Made { output, command, survey } = made;
-        let (preset, source) = (self.order.preset, &subject.media);
-        let proved = validator::Subject { preset, source, output: &output, scratch: folder };
-        output::certify(self.workshop, &proved, vec![command], survey, self.permit).await
     }
 }
