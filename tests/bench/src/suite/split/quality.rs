@@ -47,8 +47,8 @@ pub(in crate::suite) async fn run(plan: &Plan) -> Result<Vec<Finding>> {
         let what = format!("{preset}, {SECONDS} s: how much larger the output is for being split");
         findings.push(Finding::single(*size_name, what, Unit::Percent, more));
         let lost = ssim(&one.join(best), &film)? - ssim(&several.join(best), &film)?;
-        let what = format!("{preset}, {SECONDS} s: thousandths of SSIM lost for being split");
-        findings.push(Finding::new(*ssim_name, what, Unit::Count, Series::from(vec![lost * 1e3])));
+        let what = format!("{preset}, {SECONDS} s: millionths of SSIM lost for being split");
+        findings.push(Finding::new(*ssim_name, what, Unit::Count, Series::from(vec![lost * 1e6])));
     }
     Ok(findings)
 }
