@@ -46,7 +46,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) level: Level,
     /// How many chunks it was made of; `None` where it was encoded whole.
     pub(crate) chunks: Option<usize>,
-    /// Frames that each rendition must have, where that is known exactly.
+    /// Frames that each rendition must have, where that is known: the source's, or those that ffmpeg encoded of it.
     pub(crate) frames: Option<u64>,
     /// Samples that the sound must have, where that is known exactly.
     pub(crate) samples: Option<u64>,

@@ -172,8 +172,8 @@ impl Validator {
 
     /// Compares the frames that each rendition was given with those that were `found` in it. What is not known is not
     /// compared.
-    pub(crate) fn count(preset: &Preset, encoded: Option<u64>, found: &[Option<u64>]) -> Report {
-        Report { findings: comparison::compare_frames(preset.renditions, encoded, found), index: None }
+    pub(crate) fn count(preset: &Preset, encoded: Option<u64>, found: &[Option<u64>]) -> Vec<Finding> {
+        comparison::compare_frames(preset.renditions, encoded, found)
     }
 
     /// The tracks of an output that was proved whole.

@@ -45,7 +45,11 @@ pub(super) fn made(
     }
     match frames {
         None => {}
-        Some(Frames::Counted) => checks.push(("frames", format!("as many as were encoded, in {renditions}"))),
+        Some(Frames::Counted) => {
+            let by =
+                if preset.packaging == Packaging::Mp4 { "the file's index" } else { "the packets of all segments" };
+            checks.push(("frames", format!("as many as were encoded, in {renditions}, by {by}")));
+        }
         Some(Frames::OfChunks(chunks)) => {
             checks.push(("parts", format!("SHA-256 of every file of {chunks} chunks")));
             checks

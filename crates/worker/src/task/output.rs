@@ -19,7 +19,7 @@ use crate::{
     media::Index,
     permit::Permit,
     uploader::{self, Artifact, Draft, Publication, inner::Sum},
-    validator::{self, Subject, Validator},
+    validator::{self, Report, Subject, Validator},
 };
 
 /// How an output was encoded whole.
@@ -39,16 +39,19 @@ pub(super) async fn validate(
     subject: &Subject<'_>,
     permit: &Permit,
 ) -> Result<Option<Index>, Failure> {
-    match workshop.validator.validate(subject, permit.token()).await {
-        Ok(report) if report.is_whole() => {
-            for finding in &report.findings {
-                tracing::warn!(%finding, "output is whole, but");
-            }
-            Ok(report.index)
-        }
-        Ok(report) => Err(Failure::validation(&report, report.blame())),
-        Err(error) => Err(judging(error)),
+    let report = workshop.validator.validate(subject, permit.token()).await.map_err(judging)?;
+    judge(&report)?;
+    Ok(report.index)
+}
+
+fn judge(report: &Report) -> Result<(), Failure> {
+    if !report.is_whole() {
+        return Err(Failure::validation(report, report.blame()));
     }
+    for finding in &report.findings {
+        tracing::warn!(%finding, "output is whole, but");
+    }
+    Ok(())
 }
 
 /// Proves an output that was encoded whole, and counts and hashes what is in it meanwhile. Answers its certificate.
@@ -59,19 +62,22 @@ pub(super) async fn certify(
     permit: &Permit,
 ) -> Result<Certificate, Failure> {
     let Workshop { tools, validator, ffmpeg, .. } = workshop;
-    let (validated, counted, files, ffmpeg_version) = tokio::join!(
-        validate(workshop, subject, permit),
+    let (report, counted, files, ffmpeg_version) = tokio::join!(
+        validator.validate(subject, permit.token()),
         count(workshop, subject, &survey, permit),
         hash(subject.preset, subject.output, survey.sums(), permit),
         ffmpeg.of(tools),
     );
-    // What the validator says of a bad output is clearer.
-    let (index, counted, files) = (validated?, counted?, files?);
-    let found = index.map_or(counted, Counts::of_file);
+    let mut report = report.map_err(judging)?;
+    let found = report.index.map(Counts::of_file).map_or(counted, Ok);
     let (Subject { preset, source, .. }, level) = (*subject, validator.level);
-    let report = Validator::count(preset, frames, &found.frames);
-    if !report.is_whole() {
-        return Err(Failure::validation(&report, report.blame()));
+    // Frames that are gone may be why it is too short, and then the machine is to blame.
+    report.findings.extend(found.iter().flat_map(|found| Validator::count(preset, frames, &found.frames)));
+    // What the validator says of a bad output is clearer.
+    judge(&report)?;
+    let (found, files) = (found?, files?);
+    if frames.is_some() && found.frames.contains(&None) {
+        tracing::warn!(found = ?found.frames, "the frames of a rendition cannot be counted, and are not compared");
     }
     let (chunks, samples) = (None, None);
     Ok(Facts { preset, source, level, chunks, frames, samples, found, files, ffmpeg_version, commands }.certify())
@@ -233,5 +239,25 @@ mod tests {
         permit.token().cancel();
         let stopped = certify(&workshop, &subject, of(None), &permit).await;
         assert_eq!(stopped.err(), Some(Failure::Stopped));
+    }
+
+    #[tokio::test]
+    async fn frames_that_are_gone_are_the_machines_fault_however_it_shows() {
+        let job = Job::new(&LADDER, (25, 1), 0, &[0, 130]);
+        let (output, mut source, workshop) = (job.whole().await, job.probe().await, workshop());
+        source.duration = Some(60.0);
+        source.video.iter_mut().for_each(|video| video.duration = Some(60.0));
+        let scratch = job.at("proof");
+        let subject = Subject { preset: &LADDER, source: &source, output: &output, scratch: &scratch };
+        for (frames, expected) in [(130, Blame::Job), (1500, Blame::Infrastructure)] {
+            let origin = Origin { frames: Some(frames), ..Origin::default() };
+            match certify(&workshop, &subject, origin, &Permit::unleased()).await {
+                Err(Failure::Failed { cause, blame, .. }) => {
+                    assert!(cause.starts_with("DURATION_TOO_SHORT: "), "{cause}");
+                    assert_eq!(blame, expected, "{cause}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
