@@ -80,10 +80,17 @@ enum Fill {
 
 impl Balancer {
     /// A balancer over `addresses`; a worker may take `startup_timeout` to connect and answer, but after `stagger` the
-    /// next is asked too.
+    /// next is asked too. An address that is there twice is one worker: its slots would count twice.
     #[must_use]
     pub fn new(addresses: Vec<Address>, startup_timeout: Duration, stagger: Duration, metrics: Metrics) -> Self {
-        let workers = addresses.into_iter().map(|address| Worker { address, seen: Mutex::default() }).collect();
+        let mut workers = Vec::<Worker>::new();
+        for address in addresses {
+            if workers.iter().any(|worker| worker.address == address) {
+                tracing::warn!(worker.address = %address, "WORKER_NODES names a worker twice");
+            } else {
+                workers.push(Worker { address, seen: Mutex::default() });
+            }
+        }
         Self { workers, rotation: rotation::Rotation::default(), startup_timeout, stagger, metrics }
     }
 
@@ -212,5 +219,18 @@ impl Worker {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // No code that can panic runs under this lock.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_named_twice_is_one() {
+        let named = ["a:1", "b:2", "http://a:1/", "a:1"].map(|address| address.parse().expect("an address"));
+        let balancer = Balancer::new(named.into(), Duration::ZERO, Duration::ZERO, Metrics::new());
+        let workers: Vec<_> = balancer.workers.iter().map(|worker| worker.address.to_string()).collect();
+        assert_eq!(workers, ["a:1", "b:2"]);
     }
 }
