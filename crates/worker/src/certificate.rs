@@ -77,7 +77,7 @@ impl Facts<'_> {
 
     /// How the frames were proved to be all there.
     fn proof(&self) -> Option<checks::Frames> {
-        let is_counted = self.frames.is_some() && self.found.frames.iter().all(Option::is_some);
+        let is_counted = self.frames.is_some() && self.found.has_all_frames(self.preset.renditions.len());
         let counted = is_counted.then_some(checks::Frames::Counted);
         self.chunks.map(checks::Frames::OfChunks).or(counted)
     }

@@ -29,6 +29,11 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Whether the frames of so many renditions are known.
+    pub(crate) fn has_all_frames(&self, renditions: usize) -> bool {
+        self.frames.len() == renditions && self.frames.iter().all(Option::is_some)
+    }
+
     /// Of a single file, which has one rendition.
     pub(crate) fn of_file(Index { frames, sounds, sample_rate }: Index) -> Self {
         Self { frames: vec![frames], samples: sounds.map(samples), sample_rate }

@@ -91,3 +91,24 @@ fn a_certificate_tells_what_is_known() {
     let names: Vec<_> = certificate.checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(names, ["layout", "streams", "decode"]);
 }
+
+#[rstest]
+#[case::counted(vec![Some(250)], true)]
+#[case::of_no_rendition(vec![], false)]
+#[case::not_known(vec![None], false)]
+fn frames_are_certified_where_they_were_counted(#[case] frames: Vec<Option<u64>>, #[case] is_certified: bool) {
+    let facts = Facts {
+        preset: &MP4,
+        source: &Media::default(),
+        level: Level::Strict,
+        chunks: None,
+        frames: Some(250),
+        samples: None,
+        found: Counts { frames, ..Counts::default() },
+        files: Vec::new(),
+        ffmpeg_version: String::new(),
+        commands: Vec::new(),
+    };
+    let checks = facts.certify().checks;
+    assert_eq!(checks.iter().any(|check| check.name == "frames"), is_certified, "{checks:?}");
+}
