@@ -3,7 +3,9 @@
 //!
 //! Nobody finds them: what names them is put last, after all of the output has been proved. Where another output is
 //! published already they wait, since its players would get some of either, and nothing that is there is overwritten.
-//! Before they are named, each is compared with what the server has: somebody else may have written there meanwhile.
+//! Before they are named, each is compared with what the server has: somebody else may have written there meanwhile. A
+//! server that lists no `ETag`s is asked for each while all are proved; then the times in its list tell what has changed
+//! since.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -12,7 +14,7 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError, types::Object};
+use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError, primitives::DateTime, types::Object};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
@@ -40,15 +42,16 @@ pub(super) struct Ahead {
     entry: OnceLock<String>,
     /// The files, and what they were like when they were uploaded.
     sent: Mutex<HashMap<PathBuf, Sent>>,
+    /// Keys of objects that were asked for, and the times of their last change at which they were the ones that were put.
+    asked: Mutex<HashMap<String, DateTime>>,
 }
 
-/// What to do about an object whose `ETag` the server does not list.
-#[derive(Debug, Clone, Copy)]
-enum Doubt {
-    /// Ask for it.
-    Asks,
-    /// It was asked for a moment ago.
-    Trusts,
+/// What a server lists of an object.
+#[derive(Debug)]
+struct Listed {
+    /// Few servers leave it out.
+    etag: Option<String>,
+    modified: Option<DateTime>,
 }
 
 /// A file that was uploaded.
@@ -61,6 +64,14 @@ struct Sent {
 impl Ahead {
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<PathBuf, Sent>) -> T) -> T {
         work(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn was_asked(&self, key: &str, modified: &DateTime) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(key) == Some(modified)
+    }
+
+    fn note_asked(&self, key: &str, modified: DateTime) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), modified);
     }
 }
 
@@ -107,6 +118,9 @@ impl Publication<'_> {
                 together(puts.collect::<Vec<_>>(), at_once, permit.token()).await?;
             }
             if is_last {
+                // While it is proved there is time to ask. What goes wrong is told when it matters.
+                let kept = Box::pin(self.kept(self.ahead.with(|sent| sent.clone())));
+                let _early = permit.token().run_until_cancelled(kept).await;
                 return Ok(());
             }
         }
@@ -139,16 +153,13 @@ impl Publication<'_> {
 
     /// Forgets what went ahead and is not there any more as it was put: it is to be sent again.
     pub(super) async fn confirm(&self, permit: &Permit) {
-        let sent = self.ahead.with(std::mem::take);
-        if !sent.is_empty() {
-            let kept = Box::pin(self.kept(sent, Doubt::Asks));
-            let kept = permit.token().run_until_cancelled(kept).await.unwrap_or(Err(Error::Cancelled));
-            let kept = kept.unwrap_or_else(|error| {
-                tracing::warn!(%error, "segments are sent again, since nobody can tell whether they are still there");
-                HashMap::new()
-            });
-            self.ahead.with(|sent| *sent = kept);
-        }
+        let kept = Box::pin(self.kept(self.ahead.with(std::mem::take)));
+        let kept = permit.token().run_until_cancelled(kept).await.unwrap_or(Err(Error::Cancelled));
+        let kept = kept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "segments are sent again, since nobody can tell whether they are still there");
+            HashMap::new()
+        });
+        self.ahead.with(|sent| *sent = kept);
     }
 
     /// Sends again what somebody has overwritten or deleted while the output was published, unless another output has
@@ -163,7 +174,7 @@ impl Publication<'_> {
             {
                 return Ok(None);
             }
-            self.kept(sent.clone(), Doubt::Trusts).await.map(Some)
+            self.kept(sent.clone()).await.map(Some)
         });
         let kept = permit.token().run_until_cancelled(look).await.ok_or(Error::Cancelled)?;
         let Some(kept) = kept? else { return Ok(()) };
@@ -173,15 +184,14 @@ impl Publication<'_> {
     }
 
     /// What is there as it was put.
-    async fn kept(&self, sent: HashMap<PathBuf, Sent>, doubt: Doubt) -> Result<HashMap<PathBuf, Sent>, Error> {
+    async fn kept(&self, sent: HashMap<PathBuf, Sent>) -> Result<HashMap<PathBuf, Sent>, Error> {
+        if sent.is_empty() {
+            return Ok(sent);
+        }
         let (put, there) = (&self.etags(), &self.list(sent.len()).await?);
         let looks = sent.into_iter().map(|(file, sent)| async move {
             let is_kept = match (put.get(&sent.key), there.get(&sent.key)) {
-                (Some(ours), Some(Some(etag))) => ours == etag,
-                (Some(ours), Some(None)) => match doubt {
-                    Doubt::Asks => self.is_ours(&sent.key, ours).await.unwrap_or_default(),
-                    Doubt::Trusts => true,
-                },
+                (Some(ours), Some(listed)) => self.is_still(&sent.key, ours, listed).await,
                 (None, _) | (_, None) => false,
             };
             is_kept.then_some((file, sent))
@@ -190,17 +200,35 @@ impl Publication<'_> {
         Ok(kept.into_iter().flatten().collect())
     }
 
-    /// The objects below the output's prefix with their `ETag`s, where these are listed. Where others have put much there,
-    /// not all of it.
-    async fn list(&self, count: usize) -> Result<HashMap<String, Option<String>>, Error> {
+    /// Whether an object is the one that was put. Where its `ETag` is not listed it is asked for, once for each time of
+    /// change.
+    async fn is_still(&self, key: &str, ours: &str, listed: &Listed) -> bool {
+        match listed {
+            Listed { etag: Some(etag), .. } => etag == ours,
+            Listed { modified: Some(modified), .. } if self.ahead.was_asked(key, modified) => true,
+            Listed { modified, .. } => {
+                let is_ours = self.is_ours(key, ours).await.unwrap_or_default();
+                if let Some(modified) = modified.filter(|_| is_ours) {
+                    self.ahead.note_asked(key, modified);
+                }
+                is_ours
+            }
+        }
+    }
+
+    /// The objects below the output's prefix. Where others have put much there, not all of them.
+    async fn list(&self, count: usize) -> Result<HashMap<String, Listed>, Error> {
         let (bucket, prefix) = (&self.s3.bucket, self.destination.key(Some(Path::new(""))));
         let (mut there, mut next) = (HashMap::new(), None);
         for _ in 0..2 + 2 * count / PAGE {
             let request = self.s3.client.get().await.list_objects_v2().bucket(bucket).prefix(&prefix);
             let page = request.set_continuation_token(next).send().await;
             let page = page.map_err(|error| cause::error("list", bucket, &prefix, &error))?;
-            let etag = |object: &Object| object.e_tag().map(|etag| unquoted(etag).to_owned());
-            there.extend(page.contents().iter().filter_map(|object| Some((object.key()?.to_owned(), etag(object)))));
+            let listed = |object: &Object| Listed {
+                etag: object.e_tag().map(|etag| unquoted(etag).to_owned()),
+                modified: object.last_modified().copied(),
+            };
+            there.extend(page.contents().iter().filter_map(|object| Some((object.key()?.to_owned(), listed(object)))));
             next = page.next_continuation_token().map(ToOwned::to_owned);
             if next.is_none() {
                 break;

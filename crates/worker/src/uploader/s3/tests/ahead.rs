@@ -90,8 +90,12 @@ impl Started {
 
     /// How often the first segment was sent.
     fn puts(&self) -> usize {
+        self.requests("PUT")
+    }
+
+    fn requests(&self, method: &str) -> usize {
         let events = self.case.server.events();
-        events.iter().filter(|event| event.starts_with(&format!("-PUT {FIRST}"))).count()
+        events.iter().filter(|event| event.starts_with(&format!("-{method} {FIRST}"))).count()
     }
 }
 
@@ -115,6 +119,16 @@ async fn what_went_ahead_is_not_sent_again() {
     let publication = started.go_ahead().await;
     started.publish(&publication).await;
     assert_eq!(started.puts(), 1);
+}
+
+/// This one lists no `ETag`s.
+#[tokio::test]
+async fn a_server_is_asked_for_a_segment_ahead_of_time_and_once() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    assert_eq!(started.requests("HEAD"), 1);
+    started.publish(&publication).await;
+    assert_eq!(started.requests("HEAD"), 1);
 }
 
 #[tokio::test]
