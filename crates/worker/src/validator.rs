@@ -35,7 +35,7 @@ mod tests;
 mod timeline;
 pub(crate) mod uri;
 
-/// How many renditions are decoded side by side.
+/// How many decodes run side by side.
 const AT_ONCE: usize = 2;
 
 /// How thoroughly outputs are looked at.
@@ -191,7 +191,7 @@ impl Validator {
         Ok(tracks.into_iter().map(|track| track.into_read(has_sound)).collect())
     }
 
-    /// Decodes samples of all tracks in one process: its start takes as long as a few samples.
+    /// Decodes samples of all tracks in two processes: the start of one takes as long as a few samples.
     async fn sample(
         &self,
         tracks: &[Track],
@@ -199,7 +199,10 @@ impl Validator {
         cancel: &CancellationToken,
     ) -> Result<Option<Finding>, Error> {
         let samples = tracks.iter().flat_map(|track| decode::samples(track, None, expected.length())).collect();
-        self.decode(samples, self.timeout, cancel).await
+        let halves: Vec<_> =
+            decode::halves(samples).into_iter().map(|half| self.decode(half, self.timeout, cancel)).collect();
+        let findings: Vec<_> = stream::iter(halves).buffered(AT_ONCE).try_collect().await?;
+        Ok(findings.into_iter().flatten().next())
     }
 
     /// Which tracks [`Self::sample`] complained about, if any: ffmpeg also does when a segment has nothing of a stream.

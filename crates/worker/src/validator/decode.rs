@@ -63,7 +63,8 @@ fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
     let end = || sample(&["-sseof", &end], &[]);
     match length {
         Some(length) if length <= WHOLE_BELOW_SECONDS => vec![sample(&[], &[])],
-        Some(length) => vec![sample(&[], limit), middle(length / 2.0), end()],
+        // The end takes longest, from the key frame before it. See `halves`.
+        Some(length) => vec![sample(&[], limit), end(), middle(length / 2.0)],
         None => vec![sample(&[], limit), end()],
     }
 }
@@ -78,6 +79,20 @@ fn segment_samples(track: &Track, observed: Option<&Observed>) -> Vec<Input> {
         Some(Input { args, streams: streams(number)? })
     };
     pieces.iter().enumerate().filter_map(sample).collect()
+}
+
+/// Samples for two processes side by side. Each needs one core: for a second of video the threads of a decoder cost more
+/// than they gain. The parts of a track go to both, since one track may be as large as all others.
+pub(super) fn halves(samples: Vec<Input>) -> Vec<Vec<Input>> {
+    if samples.len() < 2 {
+        return vec![samples];
+    }
+    let mut halves = vec![Vec::new(), Vec::new()];
+    for (number, Input { args, streams }) in samples.into_iter().enumerate() {
+        let args = ["-threads", "1"].map(OsString::from).into_iter().chain(args).collect();
+        halves[number % 2].push(Input { args, streams });
+    }
+    halves
 }
 
 /// Every piece, as one stream.
@@ -161,8 +176,9 @@ mod tests {
     #[case::short(Some(5.28), "file:a.mp4 -map 0:v? -map 0:a? -fps")]
     #[case::long(
         Some(60.0),
-        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -noaccurate_seek -ss 30.000 -t 1 -protocol_whitelist \
-        file,concat -i file:a.mp4 -skip_loop_filter:v all -sseof -1 -protocol_whitelist file,concat -i file:a.mp4 -map 0:v?"
+        "-t 1 -protocol_whitelist file,concat -i file:a.mp4 -skip_loop_filter:v all -sseof -1 -protocol_whitelist file,concat \
+        -i file:a.mp4 -skip_loop_filter:v all -noaccurate_seek -ss 30.000 -t 1 -protocol_whitelist file,concat -i file:a.mp4 \
+        -map 0:v?"
     )]
     #[case::unknown(
         None,
@@ -171,6 +187,19 @@ mod tests {
     fn a_file_is_sampled_at_three_places(#[case] length: Option<f64>, #[case] expected: &str) {
         let line = line(&file_samples(Path::new("a.mp4"), length));
         assert!(line.contains(expected), "{line}");
+    }
+
+    #[rstest]
+    #[case::short(5.0, &["-i file:a.mp4"])]
+    #[case::long(60.0, &["-threads 1 -t 1 -i,-threads 1 -noaccurate_seek", "-threads 1 -sseof"])]
+    fn samples_are_shared_by_two_processes(#[case] length: f64, #[case] expected: &[&str]) {
+        let halves = halves(file_samples(Path::new("a.mp4"), Some(length)));
+        let lines: Vec<_> =
+            halves.iter().map(|half| line(half).replace("-protocol_whitelist file,concat ", "")).collect();
+        assert_eq!(lines.len(), expected.len());
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(expected.split(',').all(|part| line.contains(part)), "{line}");
+        }
     }
 
     #[test]
