@@ -4,8 +4,8 @@
 //! Nobody finds them: what names them is put last, after all of the output has been proved. Where another output is
 //! published already they wait, since its players would get some of either, and nothing that is there is overwritten.
 //! Before they are named, each is compared with what the server has: somebody else may have written there meanwhile. A
-//! server that lists no `ETag`s is asked for each while all are proved; then the times in its list tell what has changed
-//! since.
+//! server that lists no `ETag`s is asked for each, while all are proved if there is time; after that the times in its list
+//! tell what has changed.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -15,7 +15,7 @@ use std::{
 };
 
 use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError, primitives::DateTime, types::Object};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, FILES_AT_ONCE, Publication, Room, cause, together::together, undo::unquoted};
@@ -166,20 +166,21 @@ impl Publication<'_> {
     /// taken its place by now: then that is whole.
     pub(super) async fn mend(&self, permit: &Permit) -> Result<(), Error> {
         let sent = self.ahead.with(std::mem::take);
-        let Some(entry) = self.ahead.entry.get().filter(|_| !sent.is_empty()) else { return Ok(()) };
+        let Some(entry) = self.ahead.entry.get() else { return Ok(()) };
         let permit = permit.child();
         let look = Box::pin(async {
-            if let Some(etag) = self.etags().get(entry)
-                && !self.is_ours(entry, etag).await?
-            {
-                return Ok(None);
-            }
-            self.kept(sent.clone()).await.map(Some)
+            let kept = self.kept(sent.clone()).await?;
+            let gone = sent.into_iter().filter(|(file, _)| !kept.contains_key(file)).collect::<Vec<_>>();
+            // Asked last, so that as little as can be is put over what another output names.
+            let is_ours = match self.etags().get(entry) {
+                Some(etag) if !gone.is_empty() => self.is_ours(entry, etag).await?,
+                Some(_) | None => true,
+            };
+            Ok(if is_ours { gone } else { Vec::new() })
         });
-        let kept = permit.token().run_until_cancelled(look).await.ok_or(Error::Cancelled)?;
-        let Some(kept) = kept? else { return Ok(()) };
-        let gone = sent.into_iter().filter(|(file, _)| !kept.contains_key(file));
-        let puts: Vec<_> = gone.map(|(file, sent)| self.put_file(file, sent.key, Room::Any, &permit)).collect();
+        let gone = permit.token().run_until_cancelled(look).await.ok_or(Error::Cancelled)??;
+        let puts: Vec<_> =
+            gone.into_iter().map(|(file, sent)| self.put_file(file, sent.key, Room::Any, &permit)).collect();
         together(puts, FILES_AT_ONCE, permit.token()).await.map(drop)
     }
 
@@ -189,31 +190,34 @@ impl Publication<'_> {
             return Ok(sent);
         }
         let (put, there) = (&self.etags(), &self.list(sent.len()).await?);
+        let newest = there.values().filter_map(|listed| listed.modified).max();
         let looks = sent.into_iter().map(|(file, sent)| async move {
             let is_kept = match (put.get(&sent.key), there.get(&sent.key)) {
-                (Some(ours), Some(listed)) => self.is_still(&sent.key, ours, listed).await,
+                (Some(ours), Some(listed)) => self.is_still(&sent.key, ours, listed, newest).await?,
                 (None, _) | (_, None) => false,
             };
-            is_kept.then_some((file, sent))
+            Ok(is_kept.then_some((file, sent)))
         });
-        let kept: Vec<_> = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(LOOKS_AT_ONCE);
+        let kept: Vec<_> = looks.try_collect().await?;
         Ok(kept.into_iter().flatten().collect())
     }
 
     /// Whether an object is the one that was put. Where its `ETag` is not listed it is asked for, once for each time of
-    /// change.
-    async fn is_still(&self, key: &str, ours: &str, listed: &Listed) -> bool {
-        match listed {
-            Listed { etag: Some(etag), .. } => etag == ours,
-            Listed { modified: Some(modified), .. } if self.ahead.was_asked(key, modified) => true,
-            Listed { modified, .. } => {
-                let is_ours = self.is_ours(key, ours).await.unwrap_or_default();
-                if let Some(modified) = modified.filter(|_| is_ours) {
-                    self.ahead.note_asked(key, modified);
-                }
-                is_ours
-            }
+    /// change. One of the `newest` time may be overwritten within the same, so that it is asked for again.
+    async fn is_still(&self, key: &str, ours: &str, listed: &Listed, newest: Option<DateTime>) -> Result<bool, Error> {
+        if let Some(etag) = &listed.etag {
+            return Ok(etag == ours);
         }
+        let settled = listed.modified.filter(|modified| Some(*modified) < newest);
+        if settled.is_some_and(|modified| self.ahead.was_asked(key, &modified)) {
+            return Ok(true);
+        }
+        let is_ours = self.is_ours(key, ours).await?;
+        if let Some(modified) = settled.filter(|_| is_ours) {
+            self.ahead.note_asked(key, modified);
+        }
+        Ok(is_ours)
     }
 
     /// The objects below the output's prefix. Where others have put much there, not all of them.

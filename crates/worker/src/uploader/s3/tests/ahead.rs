@@ -1,5 +1,7 @@
 //! Segments that go up while others are being encoded.
 
+use std::time::SystemTime;
+
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -88,6 +90,12 @@ impl Started {
         put.body(b"another".to_vec().into()).send().await.expect("puts");
     }
 
+    /// An object was changed so long from now.
+    fn touch(&self, key: &str, ahead: Duration) {
+        let object = std::fs::File::options().write(true).open(self.case.server.object(key)).expect("is there");
+        object.set_modified(SystemTime::now() + ahead).expect("sets the time");
+    }
+
     /// How often the first segment was sent.
     fn puts(&self) -> usize {
         self.requests("PUT")
@@ -121,14 +129,43 @@ async fn what_went_ahead_is_not_sent_again() {
     assert_eq!(started.puts(), 1);
 }
 
-/// This one lists no `ETag`s.
+/// This server lists no `ETag`s.
 #[tokio::test]
-async fn a_server_is_asked_for_a_segment_ahead_of_time_and_once() {
+async fn what_has_not_changed_is_asked_for_ahead_of_time_and_once() {
+    let started = Started::new().await;
+    // Something newer than any segment.
+    started.put("out/notes").await;
+    started.touch("out/notes", Duration::from_hours(2));
+    let publication = started.publication();
+    Job::encoded().go_ahead(&started.case, &publication).await;
+    assert_eq!(started.requests("HEAD"), 1);
+    publication.publish(&started.ladder, &started.case.permit).await.expect("publishes");
+    assert_eq!((started.requests("HEAD"), started.puts()), (1, 1));
+}
+
+/// Whatever is put in its place at once may have the same time.
+#[tokio::test]
+async fn what_has_changed_last_is_asked_for_again() {
     let started = Started::new().await;
     let publication = started.go_ahead().await;
-    assert_eq!(started.requests("HEAD"), 1);
-    started.publish(&publication).await;
-    assert_eq!(started.requests("HEAD"), 1);
+    started.touch("out/480p/0.ts", Duration::from_hours(2));
+    let before = started.requests("HEAD");
+    for more in 1..3 {
+        publication.confirm(&started.case.permit).await;
+        assert_eq!(started.requests("HEAD"), before + more);
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_overwrote_during_the_last_steps_is_sent_again() {
+    let started = Started::new().await;
+    let publication = started.go_ahead().await;
+    let master = started.case.scratch.path().join("output/master.m3u8");
+    publication.put_file(master, "out/master.m3u8".into(), Room::Any, &started.case.permit).await.expect("puts");
+    started.put("out/480p/0.ts").await;
+    publication.mend(&started.case.permit).await.expect("mends");
+    let (file, object) = ("output/480p/0.ts", started.case.server.object("out/480p/0.ts"));
+    assert_eq!(std::fs::read(object).ok(), std::fs::read(started.case.scratch.path().join(file)).ok());
 }
 
 #[tokio::test]
