@@ -4,8 +4,8 @@
 //! Nobody finds them: what names them is put last, after all of the output has been proved. Where another output is
 //! published already they wait, since its players would get some of either, and nothing that is there is overwritten.
 //! Before they are named, each is compared with what the server has: somebody else may have written there meanwhile. A
-//! server that lists no `ETag`s is asked for each, while all are proved if there is time; after that the times in its list
-//! tell what has changed.
+//! server that lists no `ETag`s is asked for each, for most of them while others are encoded; after that the times in its
+//! list tell what has changed.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -29,6 +29,9 @@ use crate::{
 /// How many segments go up at once while others are being encoded: the encode needs the machine more.
 const AT_ONCE: usize = 2;
 
+/// After how many segments they are looked at while others are being encoded; later after a quarter more.
+const LOOK_EVERY: usize = 64;
+
 /// How many objects are looked at at once.
 const LOOKS_AT_ONCE: usize = 16;
 
@@ -44,6 +47,8 @@ pub(super) struct Ahead {
     sent: Mutex<HashMap<PathBuf, Sent>>,
     /// Keys of objects that were asked for, and the times of their last change at which they were the ones that were put.
     asked: Mutex<HashMap<String, DateTime>>,
+    /// Whether the server lists `ETag`s, once it is known.
+    lists_etags: OnceLock<bool>,
 }
 
 /// What a server lists of an object.
@@ -96,7 +101,7 @@ impl Publication<'_> {
     async fn rounds(&self, draft: &Draft<'_>, permit: &Permit) -> Result<(), Error> {
         let Draft { root, entry, encoded, .. } = *draft;
         let entry_key = self.destination.key(Some(entry));
-        let mut segments = Segments::new(root, encoded);
+        let (mut segments, mut looked) = (Segments::new(root, encoded), 0);
         loop {
             let next = permit.token().run_until_cancelled(segments.next()).await.ok_or(Error::Cancelled)?;
             let (mut files, mut at_once) = (next.map_err(Error::io("list", root))?, AT_ONCE);
@@ -117,12 +122,23 @@ impl Publication<'_> {
                 let puts = puts.map(|(name, key)| self.put_segment(root.join(name), key, Room::Free, permit));
                 together(puts.collect::<Vec<_>>(), at_once, permit.token()).await?;
             }
+            let sent = self.ahead.with(|sent| sent.len());
+            if sent - looked >= LOOK_EVERY.max(looked / 4) {
+                self.look(permit).await;
+                looked = sent;
+            }
             if is_last {
-                // While it is proved there is time to ask. What goes wrong is told when it matters.
-                let kept = Box::pin(self.kept(self.ahead.with(|sent| sent.clone())));
-                let _early = permit.token().run_until_cancelled(kept).await;
                 return Ok(());
             }
+        }
+    }
+
+    /// Asks for what went ahead while there is time, where the server lists no `ETag`s. What goes wrong is told when it
+    /// matters.
+    async fn look(&self, permit: &Permit) {
+        if self.ahead.lists_etags.get() != Some(&true) {
+            let kept = Box::pin(self.kept(self.ahead.with(|sent| sent.clone())));
+            let _early = permit.token().run_until_cancelled(kept).await;
         }
     }
 
@@ -190,6 +206,9 @@ impl Publication<'_> {
             return Ok(sent);
         }
         let (put, there) = (&self.etags(), &self.list(sent.len()).await?);
+        if !there.is_empty() {
+            self.ahead.lists_etags.get_or_init(|| there.values().all(|listed| listed.etag.is_some()));
+        }
         let newest = there.values().filter_map(|listed| listed.modified).max();
         let looks = sent.into_iter().map(|(file, sent)| async move {
             let is_kept = match (put.get(&sent.key), there.get(&sent.key)) {

@@ -133,6 +133,9 @@ async fn what_went_ahead_is_not_sent_again() {
 #[tokio::test]
 async fn what_has_not_changed_is_asked_for_ahead_of_time_and_once() {
     let started = Started::new().await;
+    for number in 10..80 {
+        started.case.file(&format!("output/480p/{number}.ts"), 1000);
+    }
     // Something newer than any segment.
     started.put("out/notes").await;
     started.touch("out/notes", Duration::from_hours(2));
