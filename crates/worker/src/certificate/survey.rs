@@ -74,7 +74,8 @@ impl Survey {
                 }
                 let batch = waiting.entry(path.parent().map(Path::to_owned)).or_default();
                 batch.push((path, version));
-                if batch.len() == BATCH {
+                // Once all is encoded the job waits for this, and one process counts what is left.
+                if batch.len() == BATCH && !over.is_cancelled() {
                     let batch = std::mem::take(batch);
                     self.count(tools, batch, scratch, limit, permit.token()).await?;
                 }
@@ -154,10 +155,12 @@ impl Survey {
 
 #[cfg(test)]
 mod tests {
+    use preset::Preset;
+
     use super::*;
     use crate::{
         certificate::count,
-        proof::tests::fixture::{HLS, Job, LIMITS, tools},
+        proof::tests::fixture::{HLS, Job, LADDER, LIMITS, tools},
         validator::{Level, Subject, Validator},
     };
 
@@ -166,16 +169,16 @@ mod tests {
     /// Segments of two seconds.
     const FRAMES: u64 = 10 * SEGMENTS as u64;
 
-    fn long() -> Job {
-        Job::new(&HLS, (5, 1), 0, &[0, FRAMES])
+    fn long(preset: &'static Preset) -> Job {
+        Job::new(preset, (5, 1), 0, &[0, FRAMES])
     }
 
-    /// An output of a few segments, and what is known of it when enough of them have been counted.
-    async fn surveyed(job: &Job) -> (Track, Survey) {
+    /// An output of a few segments, and what is known of it when it is over while the first of them are counted.
+    async fn surveyed(job: &Job, preset: &'static Preset) -> (Track, Survey) {
         let (root, source) = (job.whole().await, job.probe().await);
         let validator = Validator { tools: tools(), level: Level::Minimal, timeout: LIMITS.total };
         let (scratch, over, permit) = (job.at("lists"), CancellationToken::new(), Permit::unleased());
-        let subject = Subject { preset: &HLS, source: &source, output: &root, scratch: &scratch };
+        let subject = Subject { preset, source: &source, output: &root, scratch: &scratch };
         let tracks = validator.tracks(&subject, &CancellationToken::new()).await.expect("are there");
         let (tools, output) = (tools(), Growing { root: &root, over: &over, scratch: &scratch });
         let follow = Survey::follow(&tools, output, LIMITS.total, &permit);
@@ -191,8 +194,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_is_not_looked_at_again() {
-        let job = long();
-        let (track, survey) = surveyed(&job).await;
+        let job = long(&HLS);
+        let (track, survey) = surveyed(&job, &HLS).await;
         let survey = survey.still_so().await;
         let (counted, left) = survey.part(&track);
         assert_eq!((counted.len(), left.pieces.len()), (1, SEGMENTS - BATCH));
@@ -213,9 +216,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_more_is_counted_once_all_is_encoded() {
+        let (_, survey) = surveyed(&long(&LADDER), &LADDER).await;
+        assert_eq!(survey.batches.len(), 1, "the other rendition has as many segments");
+    }
+
+    #[tokio::test]
     async fn what_has_changed_is_not_known() {
-        let job = long();
-        let (track, survey) = surveyed(&job).await;
+        let job = long(&HLS);
+        let (track, survey) = surveyed(&job, &HLS).await;
         std::fs::write(&track.pieces[5], "another").expect("writes");
         let survey = survey.still_so().await;
         assert_eq!(survey.part(&track), (Vec::new(), track.clone()));
