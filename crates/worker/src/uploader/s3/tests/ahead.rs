@@ -129,21 +129,34 @@ async fn what_went_ahead_is_not_sent_again() {
     assert_eq!(started.puts(), 1);
 }
 
-/// This server lists no `ETag`s.
-#[tokio::test]
-async fn what_has_not_changed_is_asked_for_ahead_of_time_and_once() {
-    let started = Started::new().await;
+/// Enough segments for a look at them, and something newer. This server lists no `ETag`s.
+async fn looked_at(started: &Started) -> Publication<'_> {
     for number in 10..80 {
         started.case.file(&format!("output/480p/{number}.ts"), 1000);
     }
-    // Something newer than any segment.
     started.put("out/notes").await;
     started.touch("out/notes", Duration::from_hours(2));
     let publication = started.publication();
     Job::encoded().go_ahead(&started.case, &publication).await;
     assert_eq!(started.requests("HEAD"), 1);
+    publication
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_asked_for_ahead_of_time_and_once() {
+    let started = Started::new().await;
+    let publication = looked_at(&started).await;
     publication.publish(&started.ladder, &started.case.permit).await.expect("publishes");
     assert_eq!((started.requests("HEAD"), started.puts()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_was_asked_for_and_has_changed_since_is_sent_again() {
+    let started = Started::new().await;
+    let publication = looked_at(&started).await;
+    started.put("out/480p/0.ts").await;
+    publication.publish(&started.ladder, &started.case.permit).await.expect("publishes");
+    assert_eq!(started.puts(), 3, "ahead, by another, and again");
 }
 
 /// Whatever is put in its place at once may have the same time.
