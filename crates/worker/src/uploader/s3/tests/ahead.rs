@@ -129,11 +129,16 @@ async fn what_went_ahead_is_not_sent_again() {
     assert_eq!(started.puts(), 1);
 }
 
-/// Enough segments for a look at them, and something newer. This server lists no `ETag`s.
-async fn looked_at(started: &Started) -> Publication<'_> {
+/// Enough segments for a look at them.
+fn lengthen(started: &Started) {
     for number in 10..80 {
         started.case.file(&format!("output/480p/{number}.ts"), 1000);
     }
+}
+
+/// Segments that were looked at, and something newer. This server lists no `ETag`s.
+async fn looked_at(started: &Started) -> Publication<'_> {
+    lengthen(started);
     started.put("out/notes").await;
     started.touch("out/notes", Duration::from_hours(2));
     let publication = started.publication();
@@ -343,4 +348,19 @@ async fn a_server_that_hangs_holds_nobody_up() {
     let started = Instant::now();
     tokio::join!(job.go_ahead(&case, &publication), end);
     assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_while_segments_are_looked_at_holds_nobody_up() {
+    let started = Started::new().await;
+    lengthen(&started);
+    let (job, publication) = (Job::encoded(), started.publication());
+    let end = async {
+        started.case.server.saw("+GET").await;
+        started.case.server.set(Network::Silent);
+        job.end();
+    };
+    let begun = Instant::now();
+    tokio::join!(job.go_ahead(&started.case, &publication), end);
+    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
 }
