@@ -47,10 +47,20 @@ pub(crate) fn files(pid: Pid) -> Result<Vec<String>> {
 
 /// Processor time that it has used so far.
 pub(crate) fn processor_time(pid: Pid) -> Result<Duration> {
+    ticks(pid, 2)
+}
+
+/// The same, with that of all children that have ended.
+pub(crate) fn family_time(pid: Pid) -> Result<Duration> {
+    ticks(pid, 4)
+}
+
+/// The sum of the first so many of `utime`, `stime`, `cutime` and `cstime`, as `proc_pid_stat(5)` calls them.
+fn ticks(pid: Pid, fields: usize) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
     // The name before it may hold anything.
-    let (_, fields) = stat.rsplit_once(')').context("a stat line")?;
-    let ticks = fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    let (_, rest) = stat.rsplit_once(')').context("a stat line")?;
+    let ticks = rest.split_ascii_whitespace().skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok());
     let rate = sysconf(SysconfVar::CLK_TCK)?.and_then(|rate| u64::try_from(rate).ok()).context("ticks a second")?;
     Ok(Duration::from_secs_f64(real(ticks.sum()) / real(rate)))
 }
@@ -73,5 +83,6 @@ mod tests {
         assert!(!threads(this).expect("names").is_empty());
         assert!(files(this).expect("names").len() >= 3);
         assert!(processor_time(this).expect("a number") < Duration::from_hours(1));
+        assert!(family_time(this).expect("a number") >= processor_time(this).expect("a number"));
     }
 }
