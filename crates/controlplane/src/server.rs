@@ -11,7 +11,6 @@ use std::{
 };
 
 use axum::{Router, extract::Request};
-use futures_util::FutureExt as _;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -34,8 +33,12 @@ use self::protocol::{Protocol, Whole};
 
 mod protocol;
 
-/// How long a client may take to send the head of a request. Longer, and idle sockets could use up the server.
+/// How long a client may take to send the head of its first request. Longer, and idle sockets could use up the server.
 const HEAD: Duration = Duration::from_secs(10);
+
+/// How long after an answer the head of the next request may take to come. Pools of clients keep connections for up to a
+/// minute and a half; a request that is on its way when its connection is closed may have been taken or not.
+const PAUSE: Duration = Duration::from_mins(2);
 
 /// Time between pings on an HTTP/2 connection, so that a vanished listener is noticed.
 const PING: Duration = Duration::from_secs(30);
@@ -141,28 +144,49 @@ async fn open(stream: TcpStream, router: Router, watcher: Watcher, closed: Cance
 }
 
 fn http1(stream: TokioIo<Whole>, router: Router, watcher: Watcher) -> impl Future<Output = ()> {
+    let asked = Asked::default();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.timer(TokioTimer::new()).header_read_timeout(PAUSE);
+    let noted = asked.clone();
     // Hyper keeps room for the future of a request for as long as the connection lives, which is a pointer's with a box.
-    let service = service_fn(move |request| Box::pin(router.clone().oneshot(request)));
-    // A client that went away is no news.
-    watcher.watch(builder.serve_connection(stream, service)).map(drop)
+    let service = service_fn(move |request| {
+        noted.note();
+        Box::pin(router.clone().oneshot(request))
+    });
+    while_used(Box::pin(watcher.watch(builder.serve_connection(stream, service))), asked)
 }
 
-async fn http2(stream: TokioIo<Whole>, router: Router, watcher: Watcher) {
-    let asked = Arc::new(AtomicBool::new(false));
-    let note = Arc::clone(&asked);
+fn http2(stream: TokioIo<Whole>, router: Router, watcher: Watcher) -> impl Future<Output = ()> {
+    let asked = Asked::default();
+    let noted = asked.clone();
     let service = TowerToHyperService::new(router.map_request(move |request: Request<_>| {
-        note.store(true, Ordering::Relaxed);
+        noted.note();
         request
     }));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(PING);
-    let mut serving = Box::pin(watcher.watch(builder.serve_connection(stream, service)));
-    // It has no such timeout of its own.
-    let first = timeout(HEAD, &mut serving).await;
-    if first.is_err() && asked.load(Ordering::Relaxed) {
-        let _ = serving.await;
+    while_used(Box::pin(watcher.watch(builder.serve_connection(stream, service))), asked)
+}
+
+/// Whether a client has asked for anything.
+#[derive(Clone, Default)]
+struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_true(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves a connection to its end, but drops it where its first request does not come in time. A client that went away is
+/// no news.
+async fn while_used(mut serving: Pin<Box<impl Future>>, asked: Asked) {
+    if timeout(HEAD, &mut serving).await.is_err() && asked.is_true() {
+        serving.await;
     }
 }
 

@@ -39,10 +39,35 @@ async fn connect(address: SocketAddr, sent: &[u8]) -> TcpStream {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
     let lifecycle = Lifecycle::new();
+    let start_of_wait = Instant::now();
     let mut client = connect(start(1, Router::new(), &lifecycle).await, sent).await;
     // Nothing else can happen, so the paused clock runs ahead to the time-out.
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.expect("the server closes the connection");
+    assert!(start_of_wait.elapsed() < 2 * HEAD, "it could wait long");
+    lifecycle.abort();
+}
+
+/// The pools of common clients keep connections for a minute and a half. Should the server close one while a request is on
+/// its way, nobody would know whether the request was taken.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_pauses_may_go_on() {
+    let lifecycle = Lifecycle::new();
+    let address = start(1, Router::new().route("/", get(async || "hello")), &lifecycle).await;
+    let mut client = connect(address, b"").await;
+    for _ in 0..2 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.expect("a write");
+        let mut answer = String::new();
+        while !answer.ends_with("hello") {
+            let mut part = [0; 1024];
+            let length = client.read(&mut part).await.expect("an answer");
+            assert!(length > 0, "closed: {answer:?}");
+            answer.push_str(std::str::from_utf8(&part[..length]).expect("text"));
+        }
+        sleep(Duration::from_secs(90)).await;
+    }
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.expect("the server closes the connection in the end");
     lifecycle.abort();
 }
 
