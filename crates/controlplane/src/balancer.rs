@@ -24,7 +24,10 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 pub use address::Address;
 pub use candidates::{Candidate, Candidates};
@@ -53,6 +56,8 @@ pub struct Balancer {
 struct Worker {
     address: Address,
     seen: Mutex<Seen>,
+    /// Told when it answers.
+    answer: Notify,
 }
 
 /// What earlier requests learned about a worker.
@@ -88,7 +93,7 @@ impl Balancer {
             if workers.iter().any(|worker| worker.address == address) {
                 tracing::warn!(worker.address = %address, "WORKER_NODES names a worker twice");
             } else {
-                workers.push(Worker { address, seen: Mutex::default() });
+                workers.push(Worker { address, seen: Mutex::default(), answer: Notify::new() });
             }
         }
         Self { workers, rotation: rotation::Rotation::default(), startup_timeout, stagger, metrics }
@@ -198,13 +203,21 @@ impl Worker {
         self.seen().avoid_until = Some(Instant::now() + AVOIDANCE);
     }
 
+    /// Ends when the worker answers somebody, or after `longest`.
+    async fn back(&self, longest: Duration) {
+        let _ = timeout(longest, self.answer.notified()).await;
+    }
+
     /// Notes whether the worker answered, and logs it when that is news.
     fn answered(&self, error: Option<&worker_client::Error>) {
         match error {
             Some(error) if error.is_timeout() => self.avoid(),
             // Who refuses at once costs nobody any time, and may be back the next moment.
             Some(_) => {}
-            None => self.seen().avoid_until = None,
+            None => {
+                self.seen().avoid_until = None;
+                self.answer.notify_waiters();
+            }
         }
         let before = self.seen().answers.replace(error.is_none());
         match error {
@@ -228,9 +241,24 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_named_twice_is_one() {
-        let named = ["a:1", "b:2", "http://a:1/", "a:1"].map(|address| address.parse().expect("an address"));
-        let balancer = Balancer::new(named.into(), Duration::ZERO, Duration::ZERO, Metrics::new());
+        let balancer = balancer(&["a:1", "b:2", "http://a:1/", "a:1"]);
         let workers: Vec<_> = balancer.workers.iter().map(|worker| worker.address.to_string()).collect();
         assert_eq!(workers, ["a:1", "b:2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_anybody_is_not_waited_for_any_longer() {
+        let (balancer, longest) = (balancer(&["a:1"]), Duration::from_hours(1));
+        let (worker, start) = (&balancer.workers[0], Instant::now());
+        tokio::join!(worker.back(longest), async { worker.answered(None) });
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let error = worker_client::Error::Timeout(Duration::ZERO);
+        tokio::join!(worker.back(longest), async { worker.answered(Some(&error)) });
+        assert_eq!(start.elapsed(), longest, "no answer is none");
+    }
+
+    fn balancer(workers: &[&str]) -> Balancer {
+        let addresses = workers.iter().map(|address| address.parse().expect("an address")).collect();
+        Balancer::new(addresses, Duration::ZERO, Duration::ZERO, Metrics::new())
     }
 }

@@ -9,8 +9,9 @@ use tokio::time::{sleep, timeout};
 use super::{Fill, Worker};
 use crate::worker_client::{Connection, Watch, WorkerStatus};
 
-/// Pauses between two tries to reach a worker that does not answer: the first, and the longest.
-const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// Pauses between two tries to reach a worker that does not answer: the first, and the longest. It may come up at any
+/// moment, with jobs waiting for it.
+const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
 
 /// Pause between two questions to a worker that does not tell by itself, or whose room nobody could use.
 const ASK: Duration = Duration::from_secs(1);
@@ -102,7 +103,7 @@ impl<'a> Watched<'a> {
             sleep(ASK).await;
         }
         let Ok((connection, status)) = Connection::open(&self.worker.address, self.limit).await else {
-            sleep(self.pause).await;
+            self.worker.back(self.pause).await;
             self.pause = (self.pause * 2).min(UNREACHABLE.1);
             return None;
         };
