@@ -8,7 +8,7 @@
 //! it stays inside the storage; one at the output's own place is replaced, never written through.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -55,11 +55,11 @@ impl Local {
         blocking(move || {
             // The only proof that a folder can be written to is to write to it.
             local.stage_folder()?;
-            let path = local.root.join(&destination.path);
-            match (destination.content, fs::symlink_metadata(&path)) {
-                (Content::File, Ok(there)) if there.is_dir() => Err(place::is_folder(path)),
-                (Content::Directory | Content::Inner, Ok(there)) if there.is_file() => Err(place::is_no_folder(path)),
-                (Content::File | Content::Directory | Content::Inner, _) => Ok(()),
+            let (path, is_file) = (Path::new(&destination.path), destination.content == Content::File);
+            place::check_way(&local.root, if is_file { path.parent().unwrap_or(path) } else { path })?;
+            match local.root.join(path) {
+                place if is_file && place.is_dir() && !place.is_symlink() => Err(place::is_folder(place)),
+                _ => Ok(()),
             }
         })
         .await

@@ -117,27 +117,11 @@ impl<'a> Placement<'a> {
             };
             let parent = folder.clone();
             folder.push(name);
-            match fs::symlink_metadata(&folder) {
-                Ok(there) if there.is_dir() => {}
-                Ok(there) if there.is_symlink() => self.check_link(&folder)?,
-                Ok(_) => return Err(is_no_folder(folder)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_folder(&folder, parent)?,
-                Err(error) => return Err(Error::io("look at", &folder)(error)),
+            if !is_open(self.root, &folder)? {
+                self.create_folder(&folder, parent)?;
             }
         }
         Ok(folder)
-    }
-
-    fn check_link(&self, link: &Path) -> Result<(), Error> {
-        let root = fs::canonicalize(self.root).map_err(Error::io("look at", self.root))?;
-        match fs::canonicalize(link) {
-            Ok(target) if !target.starts_with(root) => Err(Error::Occupied {
-                path: link.to_owned(),
-                problem: "is a symbolic link that leads out of the storage",
-            }),
-            Ok(target) if target.is_dir() => Ok(()),
-            Ok(_) | Err(_) => Err(is_no_folder(link.to_owned())),
-        }
     }
 
     fn create_folder(&mut self, folder: &Path, parent: PathBuf) -> Result<(), Error> {
@@ -196,6 +180,40 @@ impl Placed {
     }
 }
 
+/// Whether everything on the way to the folder `relative` below `root` is a folder, as far as it is there.
+pub(super) fn check_way(root: &Path, relative: &Path) -> Result<(), Error> {
+    let mut folder = root.to_owned();
+    for component in relative.components() {
+        folder.push(component);
+        if !is_open(root, &folder)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a folder to go on from, or a link to one inside the storage; not where there is nothing yet.
+fn is_open(root: &Path, folder: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(folder) {
+        Ok(there) if there.is_dir() => Ok(true),
+        Ok(there) if there.is_symlink() => check_link(root, folder).map(|()| true),
+        Ok(_) => Err(is_no_folder(folder.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("look at", folder)(error)),
+    }
+}
+
+fn check_link(root: &Path, link: &Path) -> Result<(), Error> {
+    let root = fs::canonicalize(root).map_err(Error::io("look at", root))?;
+    match fs::canonicalize(link) {
+        Ok(target) if !target.starts_with(root) => {
+            Err(Error::Occupied { path: link.to_owned(), problem: "is a symbolic link that leads out of the storage" })
+        }
+        Ok(target) if target.is_dir() => Ok(()),
+        Ok(_) | Err(_) => Err(is_no_folder(link.to_owned())),
+    }
+}
+
 fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
@@ -205,7 +223,7 @@ pub(super) fn is_folder(path: PathBuf) -> Error {
     Error::Occupied { path, problem: "is a folder, not a file" }
 }
 
-pub(super) fn is_no_folder(path: PathBuf) -> Error {
+fn is_no_folder(path: PathBuf) -> Error {
     Error::Occupied { path, problem: "is not a folder" }
 }
 

@@ -221,7 +221,23 @@ async fn what_is_in_the_way_is_known_before_the_encode() {
     assert!(error.ends_with("/out is a folder, not a file"), "{error}");
     let error = case.check(&directory, "out/file").await.expect_err("a file is there").to_string();
     assert!(error.ends_with("/out/file is not a folder"), "{error}");
+    let error = case.check(&file, "out/file/film.mp4").await.expect_err("a file is on the way").to_string();
+    assert!(error.ends_with("/out/file is not a folder"), "{error}");
+    case.check(&file, "out/new/film.mp4").await.expect("folders are made");
+    case.check(&file, "film.mp4").await.expect("nothing is there");
     assert_eq!(case.tree(), ["out", "out/file"]);
+}
+
+#[tokio::test]
+async fn a_link_that_leads_out_is_known_before_the_encode() {
+    let (case, outside) = (Case::new(), tempfile::tempdir().expect("a folder"));
+    symlink(outside.path(), case.root.path().join("out")).expect("links");
+    for (artifact, place) in [(Artifact::File(case.file("out.mp4", "x")), "out/film.mp4"), (case.ladder(), "out")] {
+        let error = case.check(&artifact, place).await.expect_err("it leads out").to_string();
+        assert!(error.ends_with("/out is a symbolic link that leads out of the storage"), "{place}: {error}");
+    }
+    // One in place of the file is replaced.
+    case.check(&Artifact::File(case.file("out.mp4", "x")), "out").await.expect("a link may be replaced");
 }
 
 #[tokio::test]
