@@ -144,7 +144,7 @@ impl Config {
         let listen = Endpoint::read(&mut reader, &PORT);
         let workers = reader.require(&WORKER_NODES, addresses);
         let startup_timeout = reader.require(&WORKER_STARTUP_TIMEOUT, env::duration);
-        let api_key = reader.optional(&API_KEY, env::secret);
+        let api_key = reader.secret(&API_KEY);
         let data_dir = reader.require(&DATA_DIR, env::parsed::<PathBuf>).unwrap_or_default();
         let database = reader.require(&DATABASE_URL, |url| Database::parse(url, &data_dir));
         let max_queued_jobs = reader.require(&MAX_QUEUED_JOBS, whole_number);
@@ -204,8 +204,13 @@ fn chunk_seconds(text: &str) -> Result<f64, String> {
 
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
     let addresses = text.split(',').map(str::trim).filter(|address| !address.is_empty());
+    let mut mistakes = Vec::new();
     let addresses = addresses.map(|address| address.parse().map_err(|error| format!("{address:?}: {error}")));
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let addresses: Vec<_> =
+        addresses.filter_map(|address| address.map_err(|reason| mistakes.push(reason)).ok()).collect();
+    if !mistakes.is_empty() {
+        return Err(mistakes.join("; "));
+    }
     if addresses.is_empty() { Err("must name a worker".to_owned()) } else { Ok(addresses) }
 }
 
@@ -240,7 +245,10 @@ mod tests {
         assert_eq!(names, expected);
         let text = mistakes.to_string();
         assert!(!text.contains("hunter2"), "{text}");
-        assert!(text.contains("WORKER_NODES: \"localhost\": must end with a port, such as host:50051"), "{text}");
+        assert!(
+            text.contains("WORKER_NODES: \"localhost\": must end with a port from 1 to 65535, such as host:50051"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -248,6 +256,21 @@ mod tests {
         for env in [[("WORKER_NODES", "")], [("WORKER_NODES", " , ")]] {
             assert_eq!(Config::read(&env).expect_err("no worker").0[0].name, "WORKER_NODES");
         }
+    }
+
+    #[test]
+    fn all_that_are_no_workers_are_named() {
+        let mistakes = Config::read(&[("WORKER_NODES", "a:0,b:1,https://c:1")]).expect_err("two are wrong");
+        let text = mistakes.to_string();
+        assert!(text.contains("\"a:0\": must end with a port from 1 to 65535"), "{text}");
+        assert!(text.contains("; \"https://c:1\": must be host:port"), "{text}");
+        assert!(!text.contains("\"b:1\""), "{text}");
+    }
+
+    #[test]
+    fn a_blank_key_does_not_open_every_route() {
+        let mistakes = Config::read(&[("WORKER_NODES", "a:1"), ("API_KEY", " ")]).expect_err("no key");
+        assert_eq!(mistakes.0[0].name, "API_KEY");
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct JobView {
     attempts: Option<Vec<AttemptView>>,
     /// Why it is encoded by one worker, where it was asked to be split.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "shorter than two chunks of 15 s")]
+    #[schema(nullable = false, example = "shorter than two chunks of 24 s")]
     whole: Option<String>,
     /// Its parts: of a split job the chunks, the audio, the finish and the cleanup, otherwise the whole. Lists and
     /// callbacks do without.

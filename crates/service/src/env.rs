@@ -96,6 +96,16 @@ impl<'a> Reader<'a> {
         self.parse(setting, &text, parse)
     }
 
+    /// Reads a text that must not show in logs, and may be unset. One of nothing but spaces is a mistake: who fills it in from
+    /// elsewhere believes that there is one.
+    pub fn secret(&mut self, setting: &Setting) -> Option<SecretString> {
+        let given = self.env.get(setting.name).unwrap_or_default();
+        if !given.is_empty() && given.trim().is_empty() {
+            self.mistake(setting, "holds nothing but spaces: give a value, or none at all");
+        }
+        self.text(setting).map(SecretString::from)
+    }
+
     /// Notes a mistake that only several settings together show.
     pub fn mistake(&mut self, setting: &Setting, reason: impl Into<String>) {
         self.mistakes.push(Mistake { name: setting.name, reason: reason.into() });
@@ -129,14 +139,6 @@ impl<'a> Reader<'a> {
 /// Never.
 pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
-}
-
-/// A text that must not show in logs.
-///
-/// # Errors
-/// Never.
-pub fn secret(text: &str) -> Result<SecretString, String> {
-    Ok(text.to_owned().into())
 }
 
 /// Anything that can be parsed, such as a port or a path.
@@ -226,6 +228,17 @@ mod tests {
         let mut reader = Reader::new(&env);
         let port = reader.require(&PORT, parsed::<u16>);
         assert_eq!(reader.finish(|| port), Ok(8080));
+    }
+
+    #[test]
+    fn a_blank_secret_is_a_mistake() {
+        for (given, mistakes) in [("", 0), (" ", 1), ("\n", 1), ("hunter2", 0)] {
+            let env = [("NODES", given)];
+            let mut reader = Reader::new(&env);
+            let secret = reader.secret(&NODES);
+            assert_eq!(secret.is_some(), given == "hunter2", "{given:?}");
+            assert_eq!(reader.mistakes.len(), mistakes, "{given:?}");
+        }
     }
 
     #[test]

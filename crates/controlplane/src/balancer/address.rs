@@ -15,7 +15,7 @@ pub enum Error {
     #[error("must be host:port or http://host:port")]
     Scheme,
     /// No port, or none between 1 and 65535.
-    #[error("must end with a port, such as host:50051")]
+    #[error("must end with a port from 1 to 65535, such as host:50051")]
     Port,
     /// No host, or one with characters that no host has.
     #[error("must name a host")]

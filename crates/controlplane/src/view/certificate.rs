@@ -129,7 +129,7 @@ mod tests {
             ..Certificate::default()
         };
         let mut whole = job.clone();
-        whole.whole = Some("shorter than two chunks of 15 s".to_owned());
+        whole.whole = Some("shorter than two chunks of 24 s".to_owned());
         let split = Arc::new(plan(2, true));
         job.plan = Some(Arc::clone(&split));
         let tasks = task::first(&job, &split, Timestamp::UNIX_EPOCH);

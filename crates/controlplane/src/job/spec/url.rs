@@ -24,6 +24,8 @@ pub(super) enum Error {
     CallbackScheme,
     #[error("must name a host")]
     NoHost,
+    #[error("names a host; a file is file:///path")]
+    FileHost,
     #[error("the host is {0}, which callbacks may not use")]
     Forbidden(Forbidden),
 }
@@ -33,6 +35,8 @@ pub(super) fn check_input(text: &str) -> Result<(), Error> {
     let url = parse(text)?;
     match url.scheme() {
         "http" | "https" | "s3" => check_host(&url),
+        // Without that of localhost, which the parser drops.
+        "file" if url.has_host() => Err(Error::FileHost),
         "file" => Ok(()),
         _ => Err(Error::InputScheme),
     }
@@ -82,6 +86,7 @@ mod tests {
             "HTTP://example.com",
             "s3://bucket/key",
             "file:///data/a.mp4",
+            "file://localhost/data/a.mp4",
         ] {
             assert_eq!(check_input(url), Ok(()), "{url}");
         }
@@ -102,6 +107,7 @@ mod tests {
             ("data:video/mp4;base64,AA", Error::InputScheme),
             ("s3:///key", Error::NoHost),
             ("http://", Error::NoHost),
+            ("file://etc/passwd", Error::FileHost),
         ] {
             assert_eq!(check_input(url), Err(error), "{url:?}");
         }
