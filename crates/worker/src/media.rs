@@ -206,9 +206,12 @@ pub(crate) enum ProbeError {
     /// ffprobe cannot read the file.
     #[error("{}", why(.0))]
     Unreadable(Tail),
-    /// ffprobe's answer makes no sense.
-    #[error("ffprobe's answer cannot be understood")]
+    /// ffprobe's answer makes no sense, as that of another program.
+    #[error("ffprobe's answer cannot be understood; is FFPROBE_PATH ffprobe, 5.1 or later?")]
     Nonsense(#[source] serde_json::Error),
+    /// There is more to say than is listened to.
+    #[error("ffprobe says more about it than {0} bytes")]
+    Endless(usize),
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
@@ -221,8 +224,8 @@ impl ProbeError {
     /// Who can mend it.
     pub(crate) fn blame(&self) -> Blame {
         match self {
-            Self::Start(_) | Self::Killed(_) | Self::Cancelled => Blame::Infrastructure,
-            Self::Unreadable(_) | Self::Nonsense(_) | Self::TimedOut(_) => Blame::Job,
+            Self::Start(_) | Self::Killed(_) | Self::Nonsense(_) | Self::Cancelled => Blame::Infrastructure,
+            Self::Unreadable(_) | Self::Endless(_) | Self::TimedOut(_) => Blame::Job,
         }
     }
 }
@@ -296,6 +299,7 @@ async fn ask(
     };
     let (ended, tail) = run(&ffprobe, collect, give_up(limit, cancel)).await?;
     match ended {
+        Ended::Exited(status) if status.success() && answer.len() >= most => Err(ProbeError::Endless(most)),
         Ended::Exited(status) if status.success() => Ok(answer),
         Ended::Exited(status) => Err(match std::os::unix::process::ExitStatusExt::signal(&status) {
             Some(signal) => ProbeError::Killed(signal),
@@ -309,5 +313,33 @@ async fn give_up(limit: Duration, cancel: &CancellationToken) -> ProbeError {
     tokio::select! {
         () = cancel.cancelled() => ProbeError::Cancelled,
         () = tokio::time::sleep(limit) => ProbeError::TimedOut(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of the question where ffprobe is another program.
+    async fn asked_of(program: &str, args: Vec<OsString>) -> ProbeError {
+        let tools = Tools { ffmpeg: program.into(), ffprobe: program.into() };
+        let (input, cancel) = (Input { args, proxy: None }, CancellationToken::new());
+        probe(&tools, &input, Duration::from_mins(1), &cancel).await.expect_err("that is not ffprobe")
+    }
+
+    /// Otherwise one machine that is set up badly would end every job that it can get.
+    #[tokio::test]
+    async fn a_program_that_is_not_ffprobe_is_the_machines_fault() {
+        let error = asked_of("/bin/true", Vec::new()).await;
+        assert!(matches!(error, ProbeError::Nonsense(_)), "{error}");
+        assert_eq!(error.blame(), Blame::Infrastructure);
+    }
+
+    #[tokio::test]
+    async fn a_source_without_end_is_its_own_fault() {
+        // No argument may be longer than 128 KiB: see execve(2).
+        let error = asked_of("/bin/echo", vec!["x".repeat(100_000).into(); 12]).await;
+        assert!(matches!(error, ProbeError::Endless(MAX_ANSWER)), "{error}");
+        assert_eq!(error.blame(), Blame::Job);
     }
 }

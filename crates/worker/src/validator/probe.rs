@@ -136,7 +136,7 @@ fn judge<T>(answer: Result<T, ProbeError>, piece: &Path) -> Result<Result<T, Fin
     let name = piece.file_name().unwrap_or_default().to_string_lossy();
     match answer {
         Ok(media) => Ok(Ok(media)),
-        Err(error @ (ProbeError::Unreadable(_) | ProbeError::Nonsense(_))) => {
+        Err(error @ (ProbeError::Unreadable(_) | ProbeError::Endless(_) | ProbeError::Nonsense(_))) => {
             Ok(Err(Finding::error(Code::FfprobeFailed, format!("{name}: {error}"))))
         }
         Err(ProbeError::Start(source)) => Err(Error::Start(source)),
