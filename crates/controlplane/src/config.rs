@@ -144,7 +144,7 @@ impl Config {
         let listen = Endpoint::read(&mut reader, &PORT);
         let workers = reader.require(&WORKER_NODES, addresses);
         let startup_timeout = reader.require(&WORKER_STARTUP_TIMEOUT, env::duration);
-        let api_key = reader.secret(&API_KEY);
+        let api_key = reader.secret(&API_KEY, env::secret);
         let data_dir = reader.require(&DATA_DIR, env::parsed::<PathBuf>).unwrap_or_default();
         let database = reader.require(&DATABASE_URL, |url| Database::parse(url, &data_dir));
         let max_queued_jobs = reader.require(&MAX_QUEUED_JOBS, whole_number);
@@ -186,7 +186,7 @@ pub fn listen(env: &dyn Env) -> Result<Endpoint, Mistakes> {
 }
 
 fn read_webhook(reader: &mut Reader<'_>) -> Option<webhook::Config> {
-    let secrets = reader.optional(&WEBHOOK_SECRET, webhook::Secrets::parse);
+    let secrets = reader.secret(&WEBHOOK_SECRET, webhook::Secrets::parse);
     let allow_loopback = reader.require(&INPUT_ALLOW_LOOPBACK, env::flag);
     Some(webhook::Config { secrets, allow_loopback: allow_loopback? })
 }
@@ -268,9 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_key_does_not_open_every_route() {
-        let mistakes = Config::read(&[("WORKER_NODES", "a:1"), ("API_KEY", " ")]).expect_err("no key");
-        assert_eq!(mistakes.0[0].name, "API_KEY");
+    fn a_blank_secret_is_not_taken_for_none() {
+        for name in ["API_KEY", "WEBHOOK_SECRET"] {
+            let mistakes = Config::read(&[("WORKER_NODES", "a:1"), (name, " ")]).expect_err("no secret");
+            assert_eq!(mistakes.0[0].name, name);
+        }
     }
 
     #[test]

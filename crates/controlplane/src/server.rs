@@ -33,11 +33,13 @@ use self::protocol::{Protocol, Whole};
 
 mod protocol;
 
-/// How long a client may take to send the head of its first request. Longer, and idle sockets could use up the server.
+/// How long a client may take to say what it speaks, and then to send the head of its first request. Longer, and idle
+/// sockets could use up the server.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// How long after an answer the head of the next request may take to come. Pools of clients keep connections for up to a
-/// minute and a half; a request that is on its way when its connection is closed may have been taken or not.
+/// How long after an answer the head of the next request may take to come while there is plenty of room. Pools of common
+/// clients keep connections for a minute and a half; a request that is on its way when its connection is closed may have
+/// been taken or not.
 const PAUSE: Duration = Duration::from_mins(2);
 
 /// Time between pings on an HTTP/2 connection, so that a vanished listener is noticed.
@@ -66,7 +68,7 @@ pub async fn serve(
         };
         match accepted {
             (permit, Ok((stream, _))) => {
-                let opening = Box::pin(open(stream, router.clone(), graceful.watcher(), closed.clone()));
+                let opening = Box::pin(open(stream, room.pause(), router.clone(), graceful.watcher(), closed.clone()));
                 lifecycle.spawn("connection", connection(opening, permit, lifecycle.clone()));
             }
             (_, Err(error)) if is_of_connection(&error) => {}
@@ -87,13 +89,14 @@ pub async fn serve(
 /// Room for connections.
 struct Room {
     permits: Arc<Semaphore>,
+    size: usize,
     warned: AtomicBool,
 }
 
 impl Room {
     fn new(connections: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        Self { permits, warned: AtomicBool::new(false) }
+        let size = connections.min(Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(size)), size, warned: AtomicBool::new(false) }
     }
 
     /// Waits for room for one connection. `None` never comes: nobody closes the semaphore.
@@ -103,6 +106,11 @@ impl Room {
             tracing::warn!("too many connections, new clients wait");
         }
         Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// How long a connection may be idle after an answer.
+    fn pause(&self) -> Duration {
+        if self.permits.available_permits() > self.size / 2 { PAUSE } else { HEAD }
     }
 }
 
@@ -129,7 +137,13 @@ async fn connection(
 }
 
 /// Finds out what a client speaks. `None` where it does not say so in time, or the server closes before.
-async fn open(stream: TcpStream, router: Router, watcher: Watcher, closed: CancellationToken) -> Option<Serving> {
+async fn open(
+    stream: TcpStream,
+    pause: Duration,
+    router: Router,
+    watcher: Watcher,
+    closed: CancellationToken,
+) -> Option<Serving> {
     // Events are small and should not wait for company.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -138,15 +152,15 @@ async fn open(stream: TcpStream, router: Router, watcher: Watcher, closed: Cance
     let Some(Ok(Ok((protocol, stream)))) = told else { return None };
     let stream = TokioIo::new(stream);
     Some(match protocol {
-        Protocol::Http1 => Box::pin(http1(stream, router, watcher)),
+        Protocol::Http1 => Box::pin(http1(stream, pause, router, watcher)),
         Protocol::Http2 => Box::pin(http2(stream, router, watcher)),
     })
 }
 
-fn http1(stream: TokioIo<Whole>, router: Router, watcher: Watcher) -> impl Future<Output = ()> {
+fn http1(stream: TokioIo<Whole>, pause: Duration, router: Router, watcher: Watcher) -> impl Future<Output = ()> {
     let asked = Asked::default();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PAUSE);
+    builder.timer(TokioTimer::new()).header_read_timeout(pause);
     let noted = asked.clone();
     // Hyper keeps room for the future of a request for as long as the connection lives, which is a pointer's with a box.
     let service = service_fn(move |request| {

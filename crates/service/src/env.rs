@@ -96,14 +96,14 @@ impl<'a> Reader<'a> {
         self.parse(setting, &text, parse)
     }
 
-    /// Reads a text that must not show in logs, and may be unset. One of nothing but spaces is a mistake: who fills it in from
-    /// elsewhere believes that there is one.
-    pub fn secret(&mut self, setting: &Setting) -> Option<SecretString> {
+    /// Reads a secret that may be unset. One of nothing but spaces is a mistake: who fills it in from elsewhere believes that
+    /// there is one.
+    pub fn secret<T>(&mut self, setting: &Setting, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let given = self.env.get(setting.name).unwrap_or_default();
         if !given.is_empty() && given.trim().is_empty() {
             self.mistake(setting, "holds nothing but spaces: give a value, or none at all");
         }
-        self.text(setting).map(SecretString::from)
+        self.optional(setting, parse)
     }
 
     /// Notes a mistake that only several settings together show.
@@ -147,6 +147,14 @@ pub fn text(text: &str) -> Result<String, String> {
 /// The type's own message, with the value.
 pub fn parsed<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{text:?}: {error}"))
+}
+
+/// A text that must not show in logs.
+///
+/// # Errors
+/// Never.
+pub fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(text.to_owned().into())
 }
 
 /// A whole number of at least one.
@@ -235,8 +243,8 @@ mod tests {
         for (given, mistakes) in [("", 0), (" ", 1), ("\n", 1), ("hunter2", 0)] {
             let env = [("NODES", given)];
             let mut reader = Reader::new(&env);
-            let secret = reader.secret(&NODES);
-            assert_eq!(secret.is_some(), given == "hunter2", "{given:?}");
+            let found = reader.secret(&NODES, secret);
+            assert_eq!(found.is_some(), given == "hunter2", "{given:?}");
             assert_eq!(reader.mistakes.len(), mistakes, "{given:?}");
         }
     }

@@ -206,6 +206,9 @@ pub(crate) enum ProbeError {
     /// ffprobe cannot read the file.
     #[error("{}", why(.0))]
     Unreadable(Tail),
+    /// ffprobe cannot start, or knows no such options.
+    #[error("{}; is FFPROBE_PATH ffprobe, 5.1 or later?", why(.0))]
+    Unusable(Tail),
     /// ffprobe's answer makes no sense, as that of another program.
     #[error("ffprobe's answer cannot be understood; is FFPROBE_PATH ffprobe, 5.1 or later?")]
     Nonsense(#[source] serde_json::Error),
@@ -224,7 +227,9 @@ impl ProbeError {
     /// Who can mend it.
     pub(crate) fn blame(&self) -> Blame {
         match self {
-            Self::Start(_) | Self::Killed(_) | Self::Nonsense(_) | Self::Cancelled => Blame::Infrastructure,
+            Self::Start(_) | Self::Killed(_) | Self::Unusable(_) | Self::Nonsense(_) | Self::Cancelled => {
+                Blame::Infrastructure
+            }
             Self::Unreadable(_) | Self::Endless(_) | Self::TimedOut(_) => Blame::Job,
         }
     }
@@ -291,22 +296,31 @@ async fn ask(
     let mut args: Vec<OsString> = ["-v", "error", "-of", "json=c=1", "-show_entries", entries].map(Into::into).into();
     args.extend_from_slice(&input.args);
     let ffprobe = Invocation::new(&tools.ffprobe, args).through(input.proxy);
-    let mut answer = Vec::new();
+    let (mut answer, mut is_cut) = (Vec::new(), false);
     let collect = |bytes: &[u8]| {
         if answer.len() < most {
             answer.extend_from_slice(bytes);
+        } else {
+            is_cut = true;
         }
     };
     let (ended, tail) = run(&ffprobe, collect, give_up(limit, cancel)).await?;
     match ended {
-        Ended::Exited(status) if status.success() && answer.len() >= most => Err(ProbeError::Endless(most)),
+        Ended::Exited(status) if status.success() && is_cut => Err(ProbeError::Endless(most)),
         Ended::Exited(status) if status.success() => Ok(answer),
         Ended::Exited(status) => Err(match std::os::unix::process::ExitStatusExt::signal(&status) {
             Some(signal) => ProbeError::Killed(signal),
+            None if is_misused(status.code(), &tail) => ProbeError::Unusable(tail),
             None => ProbeError::Unreadable(tail),
         }),
         Ended::Stopped(reason) => Err(reason),
     }
+}
+
+/// Whether a program failed for another reason than its input: it could not be loaded, as a shell or the linker tells, or
+/// it has other options than ffprobe.
+fn is_misused(code: Option<i32>, tail: &Tail) -> bool {
+    matches!(code, Some(126 | 127)) || tail.lines().any(|line| line.contains("nrecognized option"))
 }
 
 async fn give_up(limit: Duration, cancel: &CancellationToken) -> ProbeError {
@@ -330,9 +344,12 @@ mod tests {
     /// Otherwise one machine that is set up badly would end every job that it can get.
     #[tokio::test]
     async fn a_program_that_is_not_ffprobe_is_the_machines_fault() {
-        let error = asked_of("/bin/true", Vec::new()).await;
-        assert!(matches!(error, ProbeError::Nonsense(_)), "{error}");
-        assert_eq!(error.blame(), Blame::Infrastructure);
+        // What says nothing, what has other options, and what an interpreter is missing for.
+        for (program, args) in [("/bin/true", vec![]), ("ffmpeg", vec![]), ("/usr/bin/env", vec!["none".into()])] {
+            let error = asked_of(program, args).await;
+            assert_eq!(error.blame(), Blame::Infrastructure, "{program}: {error}");
+            assert!(error.to_string().ends_with("is FFPROBE_PATH ffprobe, 5.1 or later?"), "{program}: {error}");
+        }
     }
 
     #[tokio::test]

@@ -74,7 +74,19 @@ fn status(pid: Pid, name: &str) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    #[test]
+    fn children_that_have_ended_count() {
+        let of_children =
+            || family_time(Pid::this()).expect("a number").saturating_sub(ticks(Pid::this(), 2).expect("a number"));
+        let before = of_children();
+        let busy = ["-c", "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"];
+        Command::new("sh").args(busy).status().expect("there is a shell");
+        assert!(of_children() > before + Duration::from_millis(50), "{before:?}");
+    }
 
     #[test]
     fn this_process_uses_the_machine() {
@@ -83,6 +95,5 @@ mod tests {
         assert!(!threads(this).expect("names").is_empty());
         assert!(files(this).expect("names").len() >= 3);
         assert!(processor_time(this).expect("a number") < Duration::from_hours(1));
-        assert!(family_time(this).expect("a number") >= processor_time(this).expect("a number"));
     }
 }

@@ -124,3 +124,28 @@ impl Drop for Watched<'_> {
         self.worker.unwatched();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::{net::TcpListener, sync::Notify, time::Instant};
+
+    use super::*;
+
+    /// A worker that is asked at last, and answers somebody else, is asked again at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_with_an_answer() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+        let address = gone.to_string().parse().expect("an address");
+        let worker = Worker { address, seen: Mutex::default(), answer: Notify::new() };
+        let (longest, start) = (Duration::from_hours(1), Instant::now());
+        let mut watched = Watched::new(&worker, longest);
+        watched.pause = longest;
+        tokio::select! {
+            status = watched.ask() => assert!(status.is_none()),
+            () = async { loop { sleep(ASK).await; worker.answered(None) } } => {}
+        }
+        assert!(start.elapsed() < longest, "it waited for the time to pass");
+    }
+}

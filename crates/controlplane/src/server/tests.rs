@@ -36,6 +36,7 @@ async fn connect(address: SocketAddr, sent: &[u8]) -> TcpStream {
 #[case::nothing(b"")]
 #[case::half_a_preface(b"PRI * HTTP")]
 #[case::half_a_head(b"GET / HTTP/1.1\r\nHost: ")]
+#[case::a_whole_preface(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")]
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
     let lifecycle = Lifecycle::new();
@@ -48,26 +49,47 @@ async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
     lifecycle.abort();
 }
 
+/// Asks over a connection that stays open.
+async fn ask(client: &mut TcpStream) {
+    client.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.expect("a write");
+    let mut answer = String::new();
+    while !answer.ends_with("hello") {
+        let mut part = [0; 1024];
+        let length = client.read(&mut part).await.expect("an answer");
+        assert!(length > 0, "closed: {answer:?}");
+        answer.push_str(std::str::from_utf8(&part[..length]).expect("text"));
+    }
+}
+
+/// How long the server keeps a connection on which nothing comes.
+async fn kept(mut client: TcpStream) -> Duration {
+    let start = Instant::now();
+    client.read_to_end(&mut Vec::new()).await.expect("the server closes the connection in the end");
+    start.elapsed()
+}
+
 /// The pools of common clients keep connections for a minute and a half. Should the server close one while a request is on
 /// its way, nobody would know whether the request was taken.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_pauses_may_go_on() {
     let lifecycle = Lifecycle::new();
+    let address = start(3, Router::new().route("/", get(async || "hello")), &lifecycle).await;
+    let mut client = connect(address, b"").await;
+    ask(&mut client).await;
+    sleep(Duration::from_secs(90)).await;
+    ask(&mut client).await;
+    let kept = kept(client).await;
+    assert!(kept >= PAUSE && kept < 2 * PAUSE, "{kept:?}");
+    lifecycle.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_little_room_it_may_not_for_long() {
+    let lifecycle = Lifecycle::new();
     let address = start(1, Router::new().route("/", get(async || "hello")), &lifecycle).await;
     let mut client = connect(address, b"").await;
-    for _ in 0..2 {
-        client.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.expect("a write");
-        let mut answer = String::new();
-        while !answer.ends_with("hello") {
-            let mut part = [0; 1024];
-            let length = client.read(&mut part).await.expect("an answer");
-            assert!(length > 0, "closed: {answer:?}");
-            answer.push_str(std::str::from_utf8(&part[..length]).expect("text"));
-        }
-        sleep(Duration::from_secs(90)).await;
-    }
-    let mut rest = Vec::new();
-    client.read_to_end(&mut rest).await.expect("the server closes the connection in the end");
+    ask(&mut client).await;
+    assert!(kept(client).await < 2 * HEAD);
     lifecycle.abort();
 }
 

@@ -139,6 +139,7 @@ fn judge<T>(answer: Result<T, ProbeError>, piece: &Path) -> Result<Result<T, Fin
         Err(error @ (ProbeError::Unreadable(_) | ProbeError::Endless(_) | ProbeError::Nonsense(_))) => {
             Ok(Err(Finding::error(Code::FfprobeFailed, format!("{name}: {error}"))))
         }
+        Err(error @ ProbeError::Unusable(_)) => Err(Error::Start(std::io::Error::other(error))),
         Err(ProbeError::Start(source)) => Err(Error::Start(source)),
         Err(ProbeError::Killed(signal)) => Err(Error::Killed { program: "ffprobe", signal }),
         Err(ProbeError::TimedOut(limit)) => Err(Error::TimedOut(limit)),

@@ -145,9 +145,9 @@ impl Learned {
         let work = of(|(service, hand)| service.work / hand.work);
         [
             Finding::new(name, self.what(), Unit::Times, of(|(service, hand)| service.seconds / hand.seconds)),
-            figure("work", "processor time ÷ that of ffmpeg by hand", Unit::Times, work),
+            figure("work", "processor time, with the cleanup after it, ÷ that of ffmpeg by hand", Unit::Times, work),
             figure("cores", "cores that are busy", Unit::Cores, of(|(service, _)| service.cores())),
-            figure("cores-by-hand", "cores that ffmpeg by hand keeps busy", Unit::Cores, of(|(_, hand)| hand.cores())),
+            figure("cores-hand", "cores that ffmpeg by hand keeps busy", Unit::Cores, of(|(_, hand)| hand.cores())),
         ]
     }
 }
