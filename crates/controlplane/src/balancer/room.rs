@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// A worker that is asked at last, and answers somebody else, is asked again at once.
+    /// A worker that could not be reached, and then answers somebody else, is not waited for any longer.
     #[tokio::test(start_paused = true)]
     async fn a_pause_ends_with_an_answer() {
         let gone = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
