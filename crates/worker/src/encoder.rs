@@ -74,6 +74,9 @@ pub(crate) enum Error {
     /// ffmpeg gave up; its last words.
     #[error("{0}")]
     Failed(String),
+    /// ffmpeg cannot start, or lacks what every encode needs.
+    #[error("{0}; is FFMPEG_PATH ffmpeg, 5.1 or later, with libx264?")]
+    Unusable(String),
     /// The work folder's disk is full.
     #[error("the disk of WORK_DIR is full")]
     DiskFull,
@@ -99,7 +102,9 @@ impl Error {
     pub(crate) fn blame(&self) -> Blame {
         match self {
             // A full disk does not always make ffmpeg fail; a playlist that it has just written and that is damaged tells.
-            Self::Io(_) | Self::Killed(_) | Self::DiskFull | Self::Master(_) | Self::Cancelled => Blame::Infrastructure,
+            Self::Io(_) | Self::Killed(_) | Self::Unusable(_) | Self::DiskFull | Self::Master(_) | Self::Cancelled => {
+                Blame::Infrastructure
+            }
             Self::Failed(_) | Self::Stalled(_) | Self::TimedOut(_) | Self::Frames(_) => Blame::Job,
         }
     }
@@ -199,6 +204,9 @@ fn failure(status: ExitStatus, tail: &Tail) -> Error {
     }
     if says_disk_full(tail) {
         return Error::DiskFull;
+    }
+    if let Some(complaint) = tail.complaint(status) {
+        return Error::Unusable(complaint.to_owned());
     }
     // The exit status says nothing: its meaning differs between ffmpeg's versions.
     Error::Failed(tail.cause().map_or_else(|| format!("ffmpeg ended with {status}"), ToOwned::to_owned))
@@ -308,6 +316,19 @@ mod tests {
             (failed.to_string().as_str(), failed.blame()),
             ("the disk of WORK_DIR is full", Blame::Infrastructure)
         );
+    }
+
+    /// Otherwise one machine that is set up badly would end every job that it can get.
+    #[rstest]
+    #[case::older("echo \"Unrecognized option 'fps_mode'.\" >&2; exit 1", "Unrecognized option 'fps_mode'.")]
+    #[case::smaller("echo \"Unknown encoder 'libx264'\" >&2; exit 1", "Unknown encoder 'libx264'")]
+    #[case::not_loaded("exec none-such", "not found")]
+    #[tokio::test]
+    async fn an_ffmpeg_that_lacks_something_is_the_machines_fault(#[case] script: &str, #[case] cause: &str) {
+        let failed = error(script).await;
+        let text = failed.to_string();
+        assert!(text.ends_with(&format!("{cause}; is FFMPEG_PATH ffmpeg, 5.1 or later, with libx264?")), "{text}");
+        assert_eq!(failed.blame(), Blame::Infrastructure);
     }
 
     #[tokio::test]

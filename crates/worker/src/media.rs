@@ -1,6 +1,9 @@
 //! Facts about a media file, as ffprobe tells them. Unknown is `None`, never zero.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, fmt, net::SocketAddr, os::unix::process::ExitStatusExt, path::Path,
+    time::Duration,
+};
 
 use preset::Size;
 use tokio_util::sync::CancellationToken;
@@ -207,8 +210,8 @@ pub(crate) enum ProbeError {
     #[error("{}", why(.0))]
     Unreadable(Tail),
     /// ffprobe cannot start, or knows no such options.
-    #[error("{}; is FFPROBE_PATH ffprobe, 5.1 or later?", why(.0))]
-    Unusable(Tail),
+    #[error("{0}; is FFPROBE_PATH ffprobe, 5.1 or later?")]
+    Unusable(String),
     /// ffprobe's answer makes no sense, as that of another program.
     #[error("ffprobe's answer cannot be understood; is FFPROBE_PATH ffprobe, 5.1 or later?")]
     Nonsense(#[source] serde_json::Error),
@@ -308,19 +311,13 @@ async fn ask(
     match ended {
         Ended::Exited(status) if status.success() && is_cut => Err(ProbeError::Endless(most)),
         Ended::Exited(status) if status.success() => Ok(answer),
-        Ended::Exited(status) => Err(match std::os::unix::process::ExitStatusExt::signal(&status) {
-            Some(signal) => ProbeError::Killed(signal),
-            None if is_misused(status.code(), &tail) => ProbeError::Unusable(tail),
-            None => ProbeError::Unreadable(tail),
+        Ended::Exited(status) => Err(match (ExitStatusExt::signal(&status), tail.complaint(status)) {
+            (Some(signal), _) => ProbeError::Killed(signal),
+            (None, Some(complaint)) => ProbeError::Unusable(complaint.to_owned()),
+            (None, None) => ProbeError::Unreadable(tail),
         }),
         Ended::Stopped(reason) => Err(reason),
     }
-}
-
-/// Whether a program failed for another reason than its input: it could not be loaded, as a shell or the linker tells, or
-/// it has other options than ffprobe.
-fn is_misused(code: Option<i32>, tail: &Tail) -> bool {
-    matches!(code, Some(126 | 127)) || tail.lines().any(|line| line.contains("nrecognized option"))
 }
 
 async fn give_up(limit: Duration, cancel: &CancellationToken) -> ProbeError {

@@ -1,6 +1,6 @@
 //! The last lines of a program's standard error, in bounded memory.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, process::ExitStatus};
 
 /// How many lines are kept.
 pub(super) const MAX_LINES: usize = 20;
@@ -23,6 +23,20 @@ const CONSEQUENCES: &[&str] = &[
     "Task finished with error",
     "Terminating thread",
 ];
+
+/// How ffmpeg and ffprobe begin to say that they have no such thing. What they are asked for is the worker's own choice, never
+/// that of a job.
+const COMPLAINTS: &[&str] = &[
+    "Error parsing bitstream filter",
+    "Failed to set value",
+    "No such filter",
+    "Requested output format",
+    "Unknown encoder",
+    "Unrecognized option",
+];
+
+/// By which status a shell, or a loader, says that a program cannot be started.
+const NOT_STARTED: &[i32] = &[126, 127];
 
 /// How ffmpeg marks the level of lines that are no trouble, with `-loglevel level+info`.
 const INFORMATION: &str = "info";
@@ -91,6 +105,15 @@ impl Tail {
         telling.or_else(|| self.lines().next_back()).map(without_context)
     }
 
+    /// Why the program could do nothing with any input: it, or a library, is not there, or it is too old, or built without
+    /// what it is asked for. `status` is how it ended.
+    pub(crate) fn complaint(&self, status: ExitStatus) -> Option<&str> {
+        let is_complaint = |line: &&str| COMPLAINTS.iter().any(|start| line.starts_with(start));
+        let not_started =
+            || NOT_STARTED.contains(&status.code()?).then(|| self.cause().unwrap_or("it cannot be started"));
+        self.lines().map(without_context).find(is_complaint).or_else(not_started)
+    }
+
     /// The lines, oldest first.
     pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.lines.iter().map(String::as_str)
@@ -99,6 +122,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
     #[test]
@@ -120,6 +145,23 @@ mod tests {
         let mut tail = Tail::default();
         tail.push(b"[not a context] Conversion failed!\nConversion failed!\n");
         assert_eq!(tail.cause(), Some("[not a context] Conversion failed!"));
+    }
+
+    #[test]
+    fn a_complaint_is_about_the_program() {
+        let complaint = |said: &str, code: i32| {
+            let mut tail = Tail::default();
+            tail.push(said.as_bytes());
+            tail.finish();
+            tail.complaint(ExitStatus::from_raw(code << 8)).map(ToOwned::to_owned)
+        };
+        let option = "Unrecognized option 'fps_mode'.\nError splitting the argument list: Option not found\n";
+        assert_eq!(complaint(option, 1).as_deref(), Some("Unrecognized option 'fps_mode'."));
+        let filter = "[AVFilterGraph @ 0x5581] No such filter: 'scale'\nError reinitializing filters!\n";
+        assert_eq!(complaint(filter, 1).as_deref(), Some("No such filter: 'scale'"));
+        assert_eq!(complaint("libx264.so.164: cannot open", 127).as_deref(), Some("libx264.so.164: cannot open"));
+        assert_eq!(complaint("", 126).as_deref(), Some("it cannot be started"));
+        assert_eq!(complaint("title: Unknown encoder", 1), None);
     }
 
     #[test]
