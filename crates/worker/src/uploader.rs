@@ -157,7 +157,7 @@ impl Storage {
     pub(crate) async fn check(&self, destination: &Destination) -> Result<(), Error> {
         destination.check_path()?;
         match self {
-            Self::S3(_) => Ok(()),
+            Self::S3(s3) => s3.check(destination).await,
             Self::Local(local) => local.check(destination).await,
         }
     }

@@ -139,6 +139,20 @@ async fn a_storage_that_is_not_configured_is_refused_before_the_encode() {
 }
 
 #[tokio::test]
+async fn missing_credentials_are_named_before_the_encode() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.s3().await;
+    let worker = sandbox.worker().s3(&server.endpoint(), s3::ACCESS_KEY, s3::SECRET_KEY);
+    let worker = worker.without("AWS_ACCESS_KEY_ID").without("AWS_SECRET_ACCESS_KEY");
+    let worker = worker.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", &sandbox.path().display());
+    let worker = worker.env("FFMPEG_PATH", "/bin/false").start().await;
+    let plane = sandbox.plane(&[worker.address()]).start().await;
+    let error = plane.failed(&job(&sandbox.input(&clips::short()), "480p_h264", "s3", "a.mp4")).await;
+    assert!(error.contains("s3://media/a.mp4: no credentials: set AWS_ACCESS_KEY_ID"), "{error}");
+    sandbox.clean().await;
+}
+
+#[tokio::test]
 async fn segments_go_up_while_others_are_encoded_and_are_taken_back_after_a_cancellation() {
     let sandbox = Sandbox::new();
     let server = sandbox.s3().await;

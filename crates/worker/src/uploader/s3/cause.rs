@@ -2,6 +2,7 @@
 
 use std::iter::successors;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -55,9 +56,18 @@ where
             answer(service.code(), service.message(), status)
         }
         (None, Some(response)) => format!("{} (HTTP {})", chain(error), response.status().as_u16()),
-        (None, None) => chain(error),
+        (None, None) => format!("{}{}", hint(error), chain(error)),
     };
     one_line(&text)
+}
+
+/// What helps where the SDK finds no credentials: what it says is long, and tells last what can be set first.
+const NO_CREDENTIALS: &str =
+    "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the worker, or give its machine a role: ";
+
+fn hint(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut sources = successors(Some(error), |error| error.source());
+    if sources.any(<dyn std::error::Error>::is::<CredentialsError>) { NO_CREDENTIALS } else { "" }
 }
 
 /// What the server said, with a word for the codes that an operator meets.
