@@ -76,4 +76,11 @@ impl WorkerBuilder {
             .env("AWS_ACCESS_KEY_ID", access_key)
             .env("AWS_SECRET_ACCESS_KEY", secret_key)
     }
+
+    /// Gives the worker this server and no credentials, as on a machine without a metadata service.
+    #[must_use]
+    pub fn s3_without_credentials(self, endpoint: &str) -> Self {
+        let worker = self.env("S3_BUCKET", BUCKET).env("AWS_ENDPOINT_URL", endpoint);
+        worker.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent")
+    }
 }

@@ -74,7 +74,7 @@ pub(crate) enum Error {
     /// ffmpeg gave up; its last words.
     #[error("{0}")]
     Failed(String),
-    /// ffmpeg cannot start, or lacks what every encode needs.
+    /// ffmpeg lacks what every encode needs: a library, an option, an encoder.
     #[error("{0}; is FFMPEG_PATH ffmpeg, 5.1 or later, with libx264?")]
     Unusable(String),
     /// The work folder's disk is full.

@@ -18,6 +18,10 @@ pub(crate) use self::status::About;
 mod refusal;
 mod status;
 
+/// Why a job is not taken that would fail at its end, on this worker only.
+const NO_CREDENTIALS: &str = "this worker has no credentials for S3 (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
+                              its machine a role)";
+
 /// What a stream is to its caller.
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -85,6 +89,9 @@ impl WorkerService for Service {
 impl Service {
     /// Starts a job and listens to it.
     async fn begin(&self, order: Order) -> Result<Response<Streamed<JobProgress>>, Status> {
+        if order.needs_s3() && !self.desk.workshop.s3.may_have_credentials().await {
+            return Err(Status::failed_precondition(NO_CREDENTIALS));
+        }
         if !order.is_reachable().await {
             return Err(Status::failed_precondition("this worker does not see the parts of the job"));
         }

@@ -157,9 +157,14 @@ impl Storage {
     pub(crate) async fn check(&self, destination: &Destination) -> Result<(), Error> {
         destination.check_path()?;
         match self {
-            Self::S3(s3) => s3.check(destination).await,
+            Self::S3(_) => Ok(()),
             Self::Local(local) => local.check(destination).await,
         }
+    }
+
+    /// Whether it is a bucket.
+    pub(crate) fn is_s3(&self) -> bool {
+        matches!(self, Self::S3(_))
     }
 
     /// Begins to publish an output.

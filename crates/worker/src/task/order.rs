@@ -110,6 +110,12 @@ impl Order {
         Ok(Self { work: Work::Plan { chunk_seconds }, ..order })
     }
 
+    /// Whether the job needs S3, for its source or its output.
+    pub(crate) fn needs_s3(&self) -> bool {
+        let reads = !matches!(self.work, Work::Cleanup { .. }) && matches!(self.location, Location::S3 { .. });
+        reads || self.storage.is_s3()
+    }
+
     /// Whether the parts of the job, if it is split, are where this worker can see them. A cleanup that is tried again may
     /// have none left.
     pub(crate) async fn is_reachable(&self) -> bool {

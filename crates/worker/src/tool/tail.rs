@@ -24,11 +24,10 @@ const CONSEQUENCES: &[&str] = &[
     "Terminating thread",
 ];
 
-/// How ffmpeg and ffprobe begin to say that they have no such thing. What they are asked for is the worker's own choice, never
-/// that of a job.
+/// How ffmpeg and ffprobe begin to say that they have no such thing. All that these lines are about is the worker's own choice,
+/// never that of a job.
 const COMPLAINTS: &[&str] = &[
     "Error parsing bitstream filter",
-    "Failed to set value",
     "No such filter",
     "Requested output format",
     "Unknown encoder",

@@ -41,9 +41,6 @@ pub(super) mod tests;
 mod together;
 mod undo;
 
-/// How long a signature is good that nobody uses.
-const SIGNATURE: Duration = Duration::from_secs(1);
-
 /// How many files of a directory output are uploaded at once.
 const FILES_AT_ONCE: usize = 8;
 
@@ -58,12 +55,6 @@ impl S3 {
     /// A storage in `bucket`. Sends nothing.
     pub(crate) fn new(client: S3Client, bucket: impl Into<String>) -> Self {
         Self { client, bucket: bucket.into() }
-    }
-
-    /// Whether there are credentials to publish with. They are looked for, as at the machine's metadata service; S3 is not
-    /// asked.
-    pub(super) async fn check(&self, destination: &Destination) -> Result<(), Error> {
-        self.client.presign_get(&self.bucket, &destination.path, SIGNATURE).await.map(drop)
     }
 
     pub(super) fn begin<'a>(&'a self, destination: &'a Destination, journal: &'a Path) -> Publication<'a> {

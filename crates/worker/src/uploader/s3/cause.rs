@@ -43,6 +43,13 @@ pub(super) fn broke_off<E>(error: &SdkError<E, HttpResponse>) -> bool {
         .any(|error| !error.is_connect())
 }
 
+/// Whether it is certain that nobody gives credentials: neither the environment, nor a profile, nor the machine.
+pub(super) fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref())
+        .any(|error| matches!(error, CredentialsError::CredentialsNotLoaded(_)))
+}
+
 /// Messages of the SDK that tell nothing.
 const WRAPPERS: [&str; 3] = ["dispatch failure", "io error", "other"];
 
@@ -56,18 +63,9 @@ where
             answer(service.code(), service.message(), status)
         }
         (None, Some(response)) => format!("{} (HTTP {})", chain(error), response.status().as_u16()),
-        (None, None) => format!("{}{}", hint(error), chain(error)),
+        (None, None) => chain(error),
     };
     one_line(&text)
-}
-
-/// What helps where the SDK finds no credentials: what it says is long, and tells last what can be set first.
-const NO_CREDENTIALS: &str =
-    "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the worker, or give its machine a role: ";
-
-fn hint(error: &(dyn std::error::Error + 'static)) -> &'static str {
-    let mut sources = successors(Some(error), |error| error.source());
-    if sources.any(<dyn std::error::Error>::is::<CredentialsError>) { NO_CREDENTIALS } else { "" }
 }
 
 /// What the server said, with a word for the codes that an operator meets.

@@ -1,6 +1,12 @@
 //! The connection to S3, with or without a bucket of one's own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
@@ -61,6 +67,8 @@ pub(crate) struct Timing {
     pub(crate) clean_up: Duration,
     /// For finding credentials, which may mean to ask the machine's metadata service.
     pub(crate) credentials: Duration,
+    /// For finding out that there are none, while a client waits for its job to be taken.
+    pub(crate) no_credentials: Duration,
 }
 
 impl Default for Timing {
@@ -73,6 +81,7 @@ impl Default for Timing {
             grace: Duration::from_secs(2),
             clean_up: Duration::from_secs(15),
             credentials: Duration::from_secs(5),
+            no_credentials: Duration::from_secs(3),
         }
     }
 }
@@ -106,12 +115,14 @@ pub(crate) struct S3Client {
 struct Inner {
     settings: S3Settings,
     client: OnceCell<Client>,
+    /// Whether there ever were credentials.
+    had_credentials: AtomicBool,
 }
 
 impl S3Client {
     /// A client that is not set up yet.
     pub(crate) fn new(settings: S3Settings) -> Self {
-        Self { inner: Arc::new(Inner { settings, client: OnceCell::new() }) }
+        Self { inner: Arc::new(Inner { settings, client: OnceCell::new(), had_credentials: AtomicBool::new(false) }) }
     }
 
     /// A URL by which anybody can read an object for a while. Sends nothing to S3.
@@ -130,6 +141,21 @@ impl S3Client {
         let request = self.get().await.get_object().bucket(bucket).key(key).presigned(config).await;
         let request = request.map_err(|error| cause::error("sign the way to", bucket, key, &error))?;
         Url::parse(request.uri()).map_err(|error| failed(error.to_string()))
+    }
+
+    /// False when it is certain that there are no credentials, and never were. What else may be wrong with them shows when
+    /// they are used. Sends nothing to S3, but a machine's metadata service may be asked.
+    pub(crate) async fn may_have_credentials(&self) -> bool {
+        let had = &self.inner.had_credentials;
+        let Ok(moment) = PresigningConfig::expires_in(Duration::from_secs(1)) else { return true };
+        // A service that gave some before and is away now will be back.
+        if had.load(Ordering::Relaxed) {
+            return true;
+        }
+        let signature = async { self.get().await.get_object().bucket("any").key("any").presigned(moment).await };
+        let Ok(signed) = timeout(self.timing().no_credentials, signature).await else { return true };
+        had.fetch_or(signed.is_ok(), Ordering::Relaxed);
+        !signed.is_err_and(|error| cause::lacks_credentials(&error))
     }
 
     /// Aborts the upload that a dead worker noted.
