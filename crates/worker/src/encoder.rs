@@ -205,8 +205,8 @@ fn failure(status: ExitStatus, tail: &Tail) -> Error {
     if says_disk_full(tail) {
         return Error::DiskFull;
     }
-    if let Some(complaint) = tail.complaint(status) {
-        return Error::Unusable(complaint.to_owned());
+    if let Some(why) = tail.unusable(status) {
+        return Error::Unusable(why.to_owned());
     }
     // The exit status says nothing: its meaning differs between ffmpeg's versions.
     Error::Failed(tail.cause().map_or_else(|| format!("ffmpeg ended with {status}"), ToOwned::to_owned))

@@ -311,9 +311,9 @@ async fn ask(
     match ended {
         Ended::Exited(status) if status.success() && is_cut => Err(ProbeError::Endless(most)),
         Ended::Exited(status) if status.success() => Ok(answer),
-        Ended::Exited(status) => Err(match (ExitStatusExt::signal(&status), tail.complaint(status)) {
+        Ended::Exited(status) => Err(match (ExitStatusExt::signal(&status), tail.unusable(status)) {
             (Some(signal), _) => ProbeError::Killed(signal),
-            (None, Some(complaint)) => ProbeError::Unusable(complaint.to_owned()),
+            (None, Some(why)) => ProbeError::Unusable(why.to_owned()),
             (None, None) => ProbeError::Unreadable(tail),
         }),
         Ended::Stopped(reason) => Err(reason),

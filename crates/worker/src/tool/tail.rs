@@ -106,7 +106,7 @@ impl Tail {
 
     /// Why the program could do nothing with any input: it, or a library, is not there, or it is too old, or built without
     /// what it is asked for. `status` is how it ended.
-    pub(crate) fn complaint(&self, status: ExitStatus) -> Option<&str> {
+    pub(crate) fn unusable(&self, status: ExitStatus) -> Option<&str> {
         let is_complaint = |line: &&str| COMPLAINTS.iter().any(|start| line.starts_with(start));
         let not_started =
             || NOT_STARTED.contains(&status.code()?).then(|| self.cause().unwrap_or("it cannot be started"));
@@ -147,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_is_about_the_program() {
-        let complaint = |said: &str, code: i32| {
+    fn what_a_program_lacks_is_told() {
+        let unusable = |said: &str, code: i32| {
             let mut tail = Tail::default();
             tail.push(said.as_bytes());
             tail.finish();
-            tail.complaint(ExitStatus::from_raw(code << 8)).map(ToOwned::to_owned)
+            tail.unusable(ExitStatus::from_raw(code << 8)).map(ToOwned::to_owned)
         };
         let option = "Unrecognized option 'fps_mode'.\nError splitting the argument list: Option not found\n";
-        assert_eq!(complaint(option, 1).as_deref(), Some("Unrecognized option 'fps_mode'."));
+        assert_eq!(unusable(option, 1).as_deref(), Some("Unrecognized option 'fps_mode'."));
         let filter = "[AVFilterGraph @ 0x5581] No such filter: 'scale'\nError reinitializing filters!\n";
-        assert_eq!(complaint(filter, 1).as_deref(), Some("No such filter: 'scale'"));
-        assert_eq!(complaint("libx264.so.164: cannot open", 127).as_deref(), Some("libx264.so.164: cannot open"));
-        assert_eq!(complaint("", 126).as_deref(), Some("it cannot be started"));
-        assert_eq!(complaint("title: Unknown encoder", 1), None);
+        assert_eq!(unusable(filter, 1).as_deref(), Some("No such filter: 'scale'"));
+        assert_eq!(unusable("libx264.so.164: cannot open", 127).as_deref(), Some("libx264.so.164: cannot open"));
+        assert_eq!(unusable("", 126).as_deref(), Some("it cannot be started"));
+        assert_eq!(unusable("title: Unknown encoder", 1), None);
     }
 
     #[test]
