@@ -22,7 +22,7 @@ pub enum Error {
     /// The request can run nowhere.
     #[error("refuses the request: {0}")]
     Refused(String),
-    /// The request cannot run there, for want of a storage or an input folder; another worker may have it.
+    /// The request cannot run there, for want of a storage, its credentials or an input folder; another worker may have it.
     #[error("is not set up for the request: {0}")]
     NotSetUp(String),
     /// It has no such attempt.

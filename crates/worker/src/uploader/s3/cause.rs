@@ -43,11 +43,20 @@ pub(super) fn broke_off<E>(error: &SdkError<E, HttpResponse>) -> bool {
         .any(|error| !error.is_connect())
 }
 
-/// Whether it is certain that nobody gives credentials: neither the environment, nor a profile, nor the machine.
+/// What the SDK says of a machine's metadata service that gives no credentials today, and none tomorrow.
+const NO_ROLE: [&str; 2] = ["IMDS disabled by", "received 404 from IMDS"];
+
+/// Whether it is certain that nobody gives credentials: neither the environment, nor a profile, nor the machine. Where its
+/// metadata service only does not answer now, it is not.
 pub(super) fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref())
-        .any(|error| matches!(error, CredentialsError::CredentialsNotLoaded(_)))
+    let mut sources = successors(Some(error), |error| error.source());
+    match sources.find_map(|error| error.downcast_ref()) {
+        Some(error @ CredentialsError::CredentialsNotLoaded(_)) => {
+            let text = chain(error);
+            NO_ROLE.iter().any(|said| text.contains(said))
+        }
+        Some(_) | None => false,
+    }
 }
 
 /// Messages of the SDK that tell nothing.
@@ -123,6 +132,16 @@ mod tests {
         );
         assert_eq!(answer(Some("SlowDown"), None, Some(503)), "SlowDown (HTTP 503)");
         assert_eq!(answer(None, None, Some(502)), "the server answered HTTP 502");
+    }
+
+    #[test]
+    fn only_what_stays_so_is_a_lack_of_credentials() {
+        let none = |said: &str| CredentialsError::not_loaded(said.to_owned());
+        assert!(lacks_credentials(&none("Environment: not set Ec2: IMDS disabled by AWS_EC2_METADATA_DISABLED")));
+        assert!(lacks_credentials(&none("received 404 from IMDS")));
+        assert!(!lacks_credentials(&none("could not communicate with IMDS")));
+        assert!(!lacks_credentials(&CredentialsError::provider_error(none("received 404 from IMDS"))));
+        assert!(!lacks_credentials(&io::Error::other("received 404 from IMDS")));
     }
 
     #[test]
