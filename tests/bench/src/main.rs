@@ -38,7 +38,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// What to measure; everything but `soak` and `split-lengths` unless it is given.
+    /// What to measure; everything but `soak`, `split-lengths` and `split-halves` unless it is given.
     #[arg(value_name = "NAME")]
     names: Vec<Choice>,
     /// Tiny inputs, no targets: only shows that every benchmark works.

@@ -80,6 +80,21 @@ impl Spy {
 }
 
 impl Encode {
+    /// The same for a part of the source, in seconds, with one thread.
+    pub(crate) fn part(&self, from: f64, length: f64) -> Self {
+        let mut args = self.args.clone();
+        let mut insert = |place: usize, options: &[&str]| {
+            args.splice(place..place, options.iter().map(OsString::from));
+        };
+        // From the back, so that places stay: the output's options are before its name, the source's before `-i`.
+        insert(self.args.len() - 1, &["-threads", "1"]);
+        let source = self.args.iter().position(|arg| arg == "-i").expect("there is a source");
+        let (from, length) = (from.to_string(), length.to_string());
+        insert(source, &["-threads", "1", "-ss", &from, "-t", &length]);
+        insert(0, &["-filter_complex_threads", "1"]);
+        Self { args }
+    }
+
     /// Does it by hand, in `folder`, where its outputs have their folders.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub(crate) enum Benchmark {
     SplitShort,
     SplitKilled,
     SplitLengths,
+    SplitHalves,
     Soak,
 }
 
@@ -52,7 +53,7 @@ const SPLIT: [Benchmark; 6] = [
 ];
 
 /// Too long to be run unless they are asked for.
-const LONG: [Benchmark; 2] = [Benchmark::SplitLengths, Benchmark::Soak];
+const LONG: [Benchmark; 3] = [Benchmark::SplitLengths, Benchmark::SplitHalves, Benchmark::Soak];
 
 impl Benchmark {
     /// What it is called by.
@@ -73,6 +74,7 @@ impl Benchmark {
             Self::SplitShort => "split-short",
             Self::SplitKilled => "split-killed",
             Self::SplitLengths => "split-lengths",
+            Self::SplitHalves => "split-halves",
             Self::Soak => "soak",
         }
     }
@@ -95,6 +97,7 @@ impl Benchmark {
             Self::SplitShort => "short clips, with leave to split against without",
             Self::SplitKilled => "a split job while workers are killed, and whether its bytes are the same",
             Self::SplitLengths => "split-pairs with one SPLIT_CHUNK_SECONDS after the other",
+            Self::SplitHalves => "two halves at once by hand, against the whole: what there is to gain on two cores",
             Self::Soak => "memory, files, threads and disk while mixed jobs run for half an hour",
         }
     }
@@ -120,6 +123,7 @@ impl Benchmark {
             Self::SplitShort => split::short::run(plan).await,
             Self::SplitKilled => split::killed::run(plan).await,
             Self::SplitLengths => split::lengths::run(plan).await,
+            Self::SplitHalves => split::halves::run(plan).await,
             Self::Soak => soak::run(plan).await,
         }
     }
@@ -152,6 +156,6 @@ pub(crate) fn help() -> String {
     for benchmark in Benchmark::value_variants() {
         writeln!(help, "  {:<13} {}", benchmark.name(), benchmark.summary()).expect("a String takes every write");
     }
-    help.push_str("  split         all that begin with split-, but for split-lengths\n");
+    help.push_str("  split         all that begin with split-, but for split-lengths and split-halves\n");
     help
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Instant,
 };
 
@@ -48,6 +49,22 @@ impl ByHand {
         let (_folder, made) = self.place(sandbox)?;
         let start = Instant::now();
         self.encode.again(&made)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Seconds that it takes to encode both halves of a source at once, each of so many seconds, with one thread.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub(super) fn encode_halves(&self, sandbox: &Sandbox, half: f64) -> Result<f64> {
+        let places = [self.place(sandbox)?, self.place(sandbox)?];
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let halves = [0.0, half].into_iter().zip(&places);
+            let halves = halves.map(|(from, (_, made))| scope.spawn(move || self.encode.part(from, half).again(made)));
+            let halves: Vec<_> = halves.collect();
+            halves.into_iter().try_for_each(|half| half.join().expect("it does not panic"))
+        })?;
         Ok(start.elapsed().as_secs_f64())
     }
 

@@ -6,9 +6,11 @@
 //! - `scale`: many workers that encode nothing but take the time
 //! - `short`: what may not become slower
 //! - `quality`: what it costs in bytes and in quality
+//! - `halves`: what there is to gain on this machine
 //! - `killed`: the same bytes whatever dies
 //! - `lengths`: which length of a chunk is best
 
+pub(super) mod halves;
 pub(super) mod killed;
 pub(super) mod lengths;
 pub(super) mod pairs;
@@ -38,6 +40,11 @@ fn film(plan: &Plan, seconds: u32) -> PathBuf {
     let sound = format!("sine=frequency=440:sample_rate=48000:duration={SMOKE_FILM}");
     let inputs = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &sound];
     clips::made("slides.mp4", &[&inputs[..], &["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]].concat())
+}
+
+/// How long the [`film`] of so many seconds is.
+fn film_seconds(plan: &Plan, seconds: u32) -> f64 {
+    plan.pick(seconds, SMOKE_FILM).into()
 }
 
 /// A control plane that splits what it can, into chunks of so many seconds: as it would by itself unless told otherwise.
