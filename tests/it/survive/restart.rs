@@ -61,3 +61,24 @@ async fn a_worker_that_is_killed_and_started_again_gets_its_job_back() {
     assert_eq!(outcomes, [Some("lost"), Some("completed")]);
     sandbox.clean().await;
 }
+
+/// Otherwise a worker that is set up badly would end each job that it gets, for good.
+#[tokio::test]
+async fn a_job_that_meets_an_ffmpeg_without_an_option_completes_elsewhere() {
+    let sandbox = Sandbox::new();
+    let lacking = sandbox.script("lacking-ffmpeg", "exec ffmpeg -no-such-option 1 \"$@\"");
+    let bad = sandbox.worker().env("FFMPEG_PATH", &lacking.display()).start().await;
+    let good = sandbox.worker().start().await;
+    let plane = sandbox.plane(&[bad.address(), good.address()]).env("JOB_MAX_ATTEMPTS", "2").start().await;
+    let mut outcomes = Vec::new();
+    // The workers take turns: one of two begins at the bad one, at least.
+    for path in ["a.mp4", "b.mp4"] {
+        let id = plane.accepted(&job(&sandbox.input(&clips::short()), "480p_h264", "local", path)).await;
+        let last = plane.events(&id).await.last().await;
+        assert_eq!(last["status"], "JOB_STATUS_COMPLETED", "{last}");
+        let job = plane.job(&id).await;
+        outcomes.extend(attempts(&job).iter().map(|attempt| attempt["outcome"].clone()));
+    }
+    assert!(outcomes.contains(&"failed".into()), "{outcomes:?}");
+    sandbox.clean().await;
+}
