@@ -18,14 +18,13 @@ trap 'rm -rf "$work"' EXIT
 
 # Debian's package lists have no sources unless somebody asked for them. This asks, and leaves the machine's own as they are.
 list_sources() {
-  local list found=false
+  local list
   mkdir -p "$work/lists/partial" "$work/sources"
   for list in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do
     [[ -f $list ]] || continue
     sed -E 's/^Types:.*/Types: deb-src/; s/^deb /deb-src /' "$list" >"$work/sources/${list##*/}"
-    found=true
   done
-  $found || die "there is no list of Debian's packages in /etc/apt: is this Debian?"
+  grep -qrsE '^(Types: )?deb-src' "$work/sources" || die "/etc/apt has no list of Debian's packages: is this Debian?"
 }
 
 fetch() {
@@ -41,7 +40,9 @@ fetch() {
 
 build() {
   cd "$work/tree"
-  ./configure --prefix="$prefix" --toolchain=hardened --extra-version="$(dpkg-parsechangelog -S Version | sed 's/.*-//')-lean" \
+  local revision
+  revision=$(dpkg-parsechangelog -S Version | sed 's/.*-//')
+  ./configure --prefix="$prefix" --toolchain=hardened --extra-version="$revision-lean" \
     --disable-autodetect --disable-doc --disable-debug --disable-ffplay \
     --disable-indevs --disable-outdevs --enable-indev=lavfi \
     --enable-gpl --enable-libx264 --enable-libdav1d --enable-gnutls --enable-zlib --enable-bzlib --enable-lzma >/dev/null

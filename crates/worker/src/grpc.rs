@@ -19,8 +19,7 @@ mod refusal;
 mod status;
 
 /// Why a job is not taken that would fail at its end, on this worker only.
-const NO_CREDENTIALS: &str = "this worker has no credentials for S3 (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
-                              its machine a role)";
+const NO_CREDENTIALS: &str = "this worker has no credentials for S3 (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give its machine a role)";
 
 /// What a stream is to its caller.
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

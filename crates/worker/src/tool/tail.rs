@@ -24,8 +24,8 @@ const CONSEQUENCES: &[&str] = &[
     "Terminating thread",
 ];
 
-/// How ffmpeg and ffprobe begin to say that they have no such thing. All that these lines are about is the worker's own choice,
-/// never that of a job.
+/// How ffmpeg and ffprobe begin to say that they have no such thing. All that these lines are about is the worker's own
+/// choice, never that of a job.
 const COMPLAINTS: &[&str] = &[
     "Error parsing bitstream filter",
     "No such filter",

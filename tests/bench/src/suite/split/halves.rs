@@ -1,5 +1,6 @@
-//! What there is to gain on a machine of two cores: both halves of a source at once, by hand with one thread each, against the same
-//! ffmpeg command over all of it. Nothing is planned, joined or proved. Where this is hardly faster, no split job is.
+//! What there is to gain on a machine of two cores: both halves of a source at once, by hand with one thread each, against
+//! the same ffmpeg command over all of it. Nothing is planned, joined or proved. Where this is hardly faster, no split job
+//! is.
 
 use anyhow::Result;
 
