@@ -2,6 +2,7 @@
 //!
 //! - `submit`: the way of a new job into the store
 //! - `scheduler`: starts the jobs that wait
+//! - `choice`: whom a job is offered to that comes back
 //! - `place`: writes an attempt down and offers it to workers
 //! - `drive`, `link`, `keeper`, `fence`: one attempt, from its submission to its certain end
 //! - `policy`: what follows from that end
@@ -15,6 +16,7 @@
 
 mod adopt;
 mod cancel;
+mod choice;
 mod conduct;
 mod drive;
 mod fence;

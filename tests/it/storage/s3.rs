@@ -169,6 +169,28 @@ async fn a_worker_without_credentials_leaves_the_jobs_that_need_s3_to_others() {
     sandbox.clean().await;
 }
 
+/// Another worker is better than one that has failed the job, but not if it cannot do the job at all.
+#[tokio::test]
+async fn a_job_returns_to_the_worker_that_failed_it_where_the_others_have_no_credentials() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.s3().await;
+    let failed = sandbox.path().join("failed");
+    let once = format!("[ -e {0} ] || {{ touch {0}; exec ffmpeg -no-such-option 1 \"$@\"; }}", failed.display());
+    let once = sandbox.script("ffmpeg-that-fails-once", &format!("{once}; exec ffmpeg \"$@\""));
+    let bad = sandbox.worker().s3_without_credentials(&server.endpoint()).start().await;
+    let good = sandbox.worker().s3(&server.endpoint(), s3::ACCESS_KEY, s3::SECRET_KEY);
+    let good = good.env("FFMPEG_PATH", &once.display()).start().await;
+    let plane = sandbox.plane(&[bad.address(), good.address()]).env("JOB_MAX_ATTEMPTS", "2").start().await;
+    let input = sandbox.input(&clips::short());
+    let id = plane.accepted(&job(&input, "480p_h264", "s3", "a.mp4")).await;
+    until("it fails", async || failed.exists()).await;
+    // After this one it is the turn of the worker that has failed.
+    plane.completed(&job(&input, "480p_h264", "local", "b.mp4")).await;
+    let last = plane.events(&id).await.last().await;
+    assert_eq!((last["status"].as_str(), last["attempt"].as_u64()), (Some("JOB_STATUS_COMPLETED"), Some(2)), "{last}");
+    sandbox.clean().await;
+}
+
 #[tokio::test]
 async fn segments_go_up_while_others_are_encoded_and_are_taken_back_after_a_cancellation() {
     let sandbox = Sandbox::new();

@@ -82,3 +82,32 @@ async fn a_job_that_meets_an_ffmpeg_without_an_option_completes_elsewhere() {
     assert!(outcomes.contains(&"failed".into()), "{outcomes:?}");
     sandbox.clean().await;
 }
+
+/// Otherwise a worker that is set up badly, and so always has room, would end one job after the other in seconds.
+#[tokio::test]
+async fn a_job_that_has_met_a_bad_ffmpeg_waits_for_a_worker_that_is_busy() {
+    let sandbox = Sandbox::new();
+    let lacking = sandbox.script("lacking-ffmpeg", "exec ffmpeg -no-such-option 1 \"$@\"");
+    let bad = sandbox.worker().env("FFMPEG_PATH", &lacking.display()).start().await;
+    let slow = sandbox.slow_ffmpeg();
+    let good = sandbox.worker().env("FFMPEG_PATH", &slow.display()).env("MAX_CONCURRENT_JOBS", "1").start().await;
+    let plane = sandbox.plane(&[bad.address(), good.address()]);
+    let plane = plane.env("JOB_MAX_ATTEMPTS", "2").env("MAX_QUEUED_JOBS", "9").start().await;
+    let input = sandbox.input(&clips::short());
+    let mut ids = Vec::new();
+    for path in ["a.mp4", "b.mp4"] {
+        let id = plane.accepted(&job(&input, "480p_h264", "local", path)).await;
+        if ids.is_empty() {
+            plane.events(&id).await.encoding().await;
+        }
+        ids.push(id);
+    }
+    for id in &ids {
+        let last = plane.events(id).await.last().await;
+        assert_eq!(last["status"], "JOB_STATUS_COMPLETED", "{last}");
+    }
+    let job = plane.job(&ids[1]).await;
+    let outcomes: Vec<_> = attempts(&job).iter().map(|attempt| attempt["outcome"].as_str()).collect();
+    assert_eq!(outcomes, [Some("failed"), Some("completed")]);
+    sandbox.clean().await;
+}

@@ -45,7 +45,7 @@ pub(super) struct Unplaced {
     pub(super) job: Job,
     /// What the store has of it.
     pub(super) stored: Expected,
-    /// Some workers are not set up for it.
+    /// Workers with room are not set up for it, or have failed it.
     pub(super) picky: bool,
 }
 
@@ -63,16 +63,17 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Offers the job to `first` and then to the others.
+    /// Offers the job to `first`, then to the others, and where some of these are not set up for it, to `spare` at last.
     pub(super) async fn offer(
         mut self,
         shared: &Arc<Shared>,
         first: Candidate,
         candidates: &mut Candidates<'_>,
+        mut spare: Option<Box<Candidate>>,
     ) -> Placed {
         let mut not_set_up = Vec::new();
         let mut next = Some(first);
-        while let Some(candidate) = next {
+        while let Some(candidate) = next.or_else(|| Some(*spare.take_if(|_| !not_set_up.is_empty())?)) {
             if self.job.spec.task.is_some() && !candidate.status.splits {
                 not_set_up.push("it knows no tasks of split jobs".to_owned());
                 next = timeout(PATIENCE, candidates.next()).await.ok().flatten();
@@ -181,6 +182,10 @@ impl Placement {
 /// Adds the next attempt, or turns the one that nobody began to another worker.
 pub(super) fn begin(job: &mut Job, candidate: &Candidate) {
     let number = job.attempts.pop_if(|attempt| attempt.ended.is_none()).map_or(job.attempt() + 1, |last| last.number);
-    let worker = Worker { address: candidate.address.to_string(), lease: candidate.status.lease.clone() };
-    job.attempts.push(Attempt { number, worker, started_at: Timestamp::now(), ended: None });
+    job.attempts.push(Attempt { number, worker: worker(candidate), started_at: Timestamp::now(), ended: None });
+}
+
+/// The process that answered.
+pub(super) fn worker(candidate: &Candidate) -> Worker {
+    Worker { address: candidate.address.to_string(), lease: candidate.status.lease.clone() }
 }

@@ -13,20 +13,20 @@ use tokio::{
 
 use super::{
     Shared,
+    choice::{Choice, choose},
     live::Handle,
     place::{Placed, Placement, Unplaced},
     policy,
 };
 use crate::{
     balancer::{Candidate, Candidates, Rooms},
-    job::Job,
     store::{Change, Expected, Fate, Record},
 };
 
 /// Pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a job that no worker is set up for lets others pass, while some worker is away.
+/// How long a job lets others pass for which no worker with room is set up, or which those have failed.
 const ASIDE: Duration = Duration::from_secs(5);
 
 /// The same for what is left over of a split job.
@@ -35,7 +35,7 @@ const LEFT_OVER: Duration = Duration::from_secs(30);
 /// How long a job lets others pass that a worker with room did not take.
 const REFUSED: Duration = Duration::from_millis(500);
 
-/// How long a better worker is looked for: before a job returns to one that failed it, and before a task is left to wait.
+/// How long a worker that knows tasks is looked for, before they are left to wait.
 const BETTER: Duration = Duration::from_millis(500);
 
 /// How long workers are watched after the last job that waited.
@@ -201,9 +201,12 @@ async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candi
         shared.end_unplaced(Unplaced { job, stored, picky: false }, &handle, policy::cancel).await;
         return Round::Again;
     }
-    let first = better(&job, first, &mut candidates).await;
+    let (first, spare) = match choose(&shared.balancer, &job, first, &mut candidates).await {
+        Choice::Offer(first, spare) => (first, spare),
+        Choice::Wait => return put_back(shared, Unplaced { job, stored, picky: true }, &handle).await,
+    };
     let placement = Placement { job, feed, handle: handle.clone(), stored, provisional: false, written: false };
-    match placement.offer(shared, first, &mut candidates).await {
+    match placement.offer(shared, *first, &mut candidates, spare).await {
         Placed::Running(drive, link) => {
             shared.spawn(*drive, link);
             Round::Again
@@ -221,26 +224,6 @@ async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candi
             Round::Again
         }
     }
-}
-
-/// A candidate that has not failed the job before, if there is one soon; otherwise `first`.
-async fn better(job: &Job, first: Candidate, candidates: &mut Candidates<'_>) -> Candidate {
-    let failed = |candidate: &Candidate| {
-        let address = candidate.address.to_string();
-        job.attempts.iter().any(|attempt| attempt.worker.address == address)
-    };
-    if !failed(&first) {
-        return first;
-    }
-    let other = async {
-        loop {
-            match candidates.next().await {
-                Some(candidate) if failed(&candidate) => {}
-                other => return other,
-            }
-        }
-    };
-    timeout(BETTER, other).await.ok().flatten().unwrap_or(first)
 }
 
 /// Lets a job wait on that no worker took.

@@ -181,7 +181,7 @@ impl Shared {
         feed.milestone_at(event.number, event.json.into());
         let stored = self.mine(&job);
         let placement = Placement { job, feed, handle: handle.clone(), stored, provisional: true, written: true };
-        let placed = placement.offer(&self, first, &mut candidates).await;
+        let placed = placement.offer(&self, first, &mut candidates, None).await;
         drop(timer);
         match placed {
             Placed::Running(drive, link) => {

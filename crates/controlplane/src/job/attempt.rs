@@ -31,6 +31,15 @@ pub struct Worker {
     pub lease: Option<Lease>,
 }
 
+impl Worker {
+    /// Whether the other is the same process. Where processes have no names, the one at the same address is.
+    #[must_use]
+    pub fn is_process(&self, other: &Self) -> bool {
+        let instance = |worker: &Self| worker.lease.as_ref().map(|lease| lease.instance.clone());
+        self.address == other.address && instance(self) == instance(other)
+    }
+}
+
 /// What a worker said about itself and its leases when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
