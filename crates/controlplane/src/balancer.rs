@@ -131,15 +131,6 @@ impl Balancer {
         Rooms::new(&self.workers, self.startup_timeout)
     }
 
-    /// The addresses of the workers that answered when they were asked last, and had no room.
-    pub fn busy(&self) -> impl Iterator<Item = String> {
-        let is_busy = |worker: &&Worker| {
-            let seen = *worker.seen();
-            seen.answers == Some(true) && seen.fill != Fill::Room
-        };
-        self.workers.iter().filter(is_busy).map(|worker| worker.address.to_string())
-    }
-
     /// Notes that an attempt has ended on the worker at `address`.
     pub fn freed(&self, address: &str) {
         if let Some(worker) = self.workers.iter().find(|worker| worker.address.to_string() == address) {

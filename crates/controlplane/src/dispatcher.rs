@@ -2,7 +2,7 @@
 //!
 //! - `submit`: the way of a new job into the store
 //! - `scheduler`: starts the jobs that wait
-//! - `choice`: whom a job is offered to that comes back
+//! - `choice`: which workers a job is offered to, in which order
 //! - `place`: writes an attempt down and offers it to workers
 //! - `drive`, `link`, `keeper`, `fence`: one attempt, from its submission to its certain end
 //! - `policy`: what follows from that end

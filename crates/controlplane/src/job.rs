@@ -109,14 +109,6 @@ impl Job {
         ended.filter(|ended| ended.outcome.counts()).count()
     }
 
-    /// Whether that very process has failed it, and not the input or the request.
-    #[must_use]
-    pub fn was_failed_by(&self, worker: &attempt::Worker) -> bool {
-        let has_failed =
-            |attempt: &Attempt| attempt.ended.as_ref().is_some_and(|ended| ended.outcome == attempt::Outcome::Failed);
-        self.attempts.iter().any(|attempt| attempt.worker.is_process(worker) && has_failed(attempt))
-    }
-
     /// The split job that it is a task of.
     #[must_use]
     pub fn parent(&self) -> Option<JobId> {

@@ -93,7 +93,8 @@ async fn a_job_that_has_met_a_bad_ffmpeg_waits_for_a_worker_that_is_busy() {
     let good = sandbox.worker().env("FFMPEG_PATH", &slow.display()).env("MAX_CONCURRENT_JOBS", "1").start().await;
     let plane = sandbox.plane(&[bad.address(), good.address()]);
     let plane = plane.env("JOB_MAX_ATTEMPTS", "2").env("MAX_QUEUED_JOBS", "9").start().await;
-    let input = sandbox.input(&clips::short());
+    // Takes as long as it plays: longer than all attempts at the bad one would.
+    let input = sandbox.input(&clips::talking("160x90", 6));
     let mut ids = Vec::new();
     for path in ["a.mp4", "b.mp4"] {
         let id = plane.accepted(&job(&input, "480p_h264", "local", path)).await;

@@ -7,7 +7,10 @@ use super::{
     Address, Balancer,
     selection::{Action, Event, Selection},
 };
-use crate::worker_client::{Connection, WorkerStatus};
+use crate::{
+    job::attempt::Worker,
+    worker_client::{Connection, WorkerStatus},
+};
 
 /// A worker that has just said that it has room, and the connection over which it did.
 #[derive(Debug)]
@@ -20,6 +23,14 @@ pub struct Candidate {
     pub status: WorkerStatus,
 }
 
+impl Candidate {
+    /// The process that has answered.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        Worker { address: self.address.to_string(), lease: self.status.lease.clone() }
+    }
+}
+
 /// A worker's answer, and the connection that it came over.
 type Answer = (Connection, WorkerStatus);
 
@@ -29,12 +40,16 @@ pub struct Candidates<'a> {
     balancer: &'a Balancer,
     selection: Selection,
     questions: FuturesUnordered<BoxFuture<'a, (usize, Option<Answer>)>>,
+    /// Have said that they have no room.
+    busy: Vec<usize>,
     begun: bool,
 }
 
 impl<'a> Candidates<'a> {
+    /// Asks in this order. Whoever is not in it is known to have no room.
     pub(super) fn new(balancer: &'a Balancer, order: Vec<usize>) -> Self {
-        Self { balancer, selection: Selection::new(order), questions: FuturesUnordered::new(), begun: false }
+        let busy = (0..balancer.len()).filter(|worker| !order.contains(worker)).collect();
+        Self { balancer, selection: Selection::new(order), questions: FuturesUnordered::new(), busy, begun: false }
     }
 
     /// The next worker that has room; `None` when every worker has answered. A second call says that the worker of the
@@ -59,19 +74,24 @@ impl<'a> Candidates<'a> {
                     continue;
                 }
             };
-            let Some(answer) = answer else {
-                action = self.selection.on(Event::Unavailable(worker));
-                continue;
-            };
-            return Some(self.choose(worker, answer));
+            match answer {
+                Some(answer) if answer.1.has_room() => return Some(self.choose(worker, answer)),
+                Some(_) => self.busy.push(worker),
+                None => {}
+            }
+            action = self.selection.on(Event::Unavailable(worker));
         }
+    }
+
+    /// The workers that are known to live, and to have no room.
+    pub fn busy(&self) -> impl Iterator<Item = &Address> {
+        self.busy.iter().map(|worker| &self.balancer.workers[*worker].address)
     }
 
     fn ask(&mut self, worker: usize) {
         let balancer = self.balancer;
         self.questions.push(Box::pin(async move {
-            let answer = balancer.ask(&balancer.workers[worker], balancer.startup_timeout).await.ok();
-            (worker, answer.filter(|(_, status)| status.has_room()))
+            (worker, balancer.ask(&balancer.workers[worker], balancer.startup_timeout).await.ok())
         }));
     }
 

@@ -3,30 +3,25 @@
 //! The attempt is in the store before any worker hears of it: should this process die in between, the next one knows
 //! whom to ask.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     Shared,
+    choice::Choice,
     drive::{Drive, Link},
     fence::Fence,
     live::Handle,
 };
 use crate::{
-    balancer::{Candidate, Candidates},
+    balancer::Candidate,
     event::JobFeed,
-    job::{
-        Job,
-        attempt::{Attempt, Worker},
-    },
+    job::{Attempt, Job},
     store::{Expected, Fate},
     worker_client::{self, AttemptName, Connection},
 };
-
-/// How long another worker is waited for on behalf of a job from the queue.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What became of a job that was to be placed.
 pub(super) enum Placed {
@@ -63,20 +58,12 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Offers the job to `first`, then to the others, and where some of these are not set up for it, to `spare` at last.
-    pub(super) async fn offer(
-        mut self,
-        shared: &Arc<Shared>,
-        first: Candidate,
-        candidates: &mut Candidates<'_>,
-        mut spare: Option<Box<Candidate>>,
-    ) -> Placed {
+    /// Offers the job to one worker after the other.
+    pub(super) async fn offer(mut self, shared: &Arc<Shared>, mut choice: Choice<'_>) -> Placed {
         let mut not_set_up = Vec::new();
-        let mut next = Some(first);
-        while let Some(candidate) = next.or_else(|| Some(*spare.take_if(|_| !not_set_up.is_empty())?)) {
+        while let Some(candidate) = choice.next(&self.job).await {
             if self.job.spec.task.is_some() && !candidate.status.splits {
                 not_set_up.push("it knows no tasks of split jobs".to_owned());
-                next = timeout(PATIENCE, candidates.next()).await.ok().flatten();
                 continue;
             }
             if !std::mem::take(&mut self.written) && !self.write_attempt(shared, &candidate).await {
@@ -108,20 +95,13 @@ impl Placement {
                 | worker_client::Error::Failed { .. }
                 | worker_client::Error::Broken(_) => {}
             }
-            next = if self.provisional {
-                candidates.next().await
-            } else {
-                // Other jobs wait behind this one.
-                timeout(PATIENCE, candidates.next()).await.ok().flatten()
-            };
         }
         // Waiting helps only while some worker did not say that.
         match not_set_up.pop() {
             Some(reason) if not_set_up.len() + 1 == shared.balancer.len() => {
                 Placed::Refused(self.unplaced(true), reason)
             }
-            Some(_) => Placed::Nowhere(self.unplaced(true)),
-            None => Placed::Nowhere(self.unplaced(false)),
+            reason => Placed::Nowhere(self.unplaced(reason.is_some() || choice.waits())),
         }
     }
 
@@ -182,10 +162,6 @@ impl Placement {
 /// Adds the next attempt, or turns the one that nobody began to another worker.
 pub(super) fn begin(job: &mut Job, candidate: &Candidate) {
     let number = job.attempts.pop_if(|attempt| attempt.ended.is_none()).map_or(job.attempt() + 1, |last| last.number);
-    job.attempts.push(Attempt { number, worker: worker(candidate), started_at: Timestamp::now(), ended: None });
-}
-
-/// The process that answered.
-pub(super) fn worker(candidate: &Candidate) -> Worker {
-    Worker { address: candidate.address.to_string(), lease: candidate.status.lease.clone() }
+    let (worker, started_at) = (candidate.worker(), Timestamp::now());
+    job.attempts.push(Attempt { number, worker, started_at, ended: None });
 }

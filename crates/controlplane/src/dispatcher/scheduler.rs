@@ -13,21 +13,23 @@ use tokio::{
 
 use super::{
     Shared,
-    choice::{Choice, choose},
+    choice::Choice,
     live::Handle,
     place::{Placed, Placement, Unplaced},
     policy,
 };
 use crate::{
     balancer::{Candidate, Candidates, Rooms},
+    job::Job,
     store::{Change, Expected, Fate, Record},
 };
 
 /// Pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a job lets others pass for which no worker with room is set up, or which those have failed.
-const ASIDE: Duration = Duration::from_secs(5);
+/// How long a job lets others pass for which no worker with room is set up, or which those have failed: longer, the longer
+/// that lasts.
+const ASIDE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
 /// The same for what is left over of a split job.
 const LEFT_OVER: Duration = Duration::from_secs(30);
@@ -35,8 +37,8 @@ const LEFT_OVER: Duration = Duration::from_secs(30);
 /// How long a job lets others pass that a worker with room did not take.
 const REFUSED: Duration = Duration::from_millis(500);
 
-/// How long a worker that knows tasks is looked for, before they are left to wait.
-const BETTER: Duration = Duration::from_millis(500);
+/// How long another worker is looked for: other jobs wait behind this one.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long workers are watched after the last job that waited.
 const LINGER: Duration = Duration::from_secs(5);
@@ -170,7 +172,7 @@ async fn start(shared: &Arc<Shared>, mut candidate: Candidate, mut candidates: C
             Ok(Some(record)) => return place(shared, record, candidate, candidates).await,
             // Another control plane was faster.
             Ok(None) if splits => return Round::Again,
-            Ok(None) => match timeout(BETTER, candidates.next()).await {
+            Ok(None) => match timeout(PATIENCE, candidates.next()).await {
                 Ok(Some(next)) => candidate = next,
                 Ok(None) | Err(_) => return unfit(shared).await,
             },
@@ -193,7 +195,7 @@ fn failed(error: &crate::store::Error) -> Round {
 }
 
 /// Starts a job that this process has just claimed.
-async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candidates: Candidates<'_>) -> Round {
+async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, candidates: Candidates<'_>) -> Round {
     let (id, job) = (record.job.id, record.job);
     let stored = Expected { owner: record.owner, ..shared.mine(&job) };
     let (feed, handle) = shared.drive(id, record.cancel_requested).await;
@@ -201,12 +203,8 @@ async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candi
         shared.end_unplaced(Unplaced { job, stored, picky: false }, &handle, policy::cancel).await;
         return Round::Again;
     }
-    let (first, spare) = match choose(&shared.balancer, &job, first, &mut candidates).await {
-        Choice::Offer(first, spare) => (first, spare),
-        Choice::Wait => return put_back(shared, Unplaced { job, stored, picky: true }, &handle).await,
-    };
     let placement = Placement { job, feed, handle: handle.clone(), stored, provisional: false, written: false };
-    match placement.offer(shared, *first, &mut candidates, spare).await {
+    match placement.offer(shared, Choice::new(first, candidates, Some(PATIENCE))).await {
         Placed::Running(drive, link) => {
             shared.spawn(*drive, link);
             Round::Again
@@ -228,13 +226,24 @@ async fn place(shared: &Arc<Shared>, record: Record, first: Candidate, mut candi
 
 /// Lets a job wait on that no worker took.
 async fn put_back(shared: &Shared, unplaced: Unplaced, handle: &Handle) -> Round {
-    let patient = if unplaced.job.is_cleanup() { LEFT_OVER } else { ASIDE };
-    let pause = if unplaced.picky { patient } else { REFUSED };
-    let fate = Fate::Waiting { due: Timestamp::now() + pause };
+    let now = Timestamp::now();
+    let pause = match unplaced.picky {
+        true if unplaced.job.is_cleanup() => LEFT_OVER,
+        true => aside(&unplaced.job, now),
+        false => REFUSED,
+    };
+    let fate = Fate::Waiting { due: now + pause };
     // Unwritten, it stays this process's until the next one takes it over.
     if shared.write_silently(&unplaced.job, unplaced.stored, fate, handle).await.is_err() {
         tracing::warn!(job.id = %unplaced.job.id, "job cannot be put back");
     }
     shared.let_go(unplaced.job.id, handle).await;
     Round::Again
+}
+
+/// As long again as it has waited since its last attempt.
+fn aside(job: &Job, now: Timestamp) -> Duration {
+    let last = job.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+    let waited = last.and_then(|ended| Duration::try_from(now.duration_since(ended.at)).ok());
+    waited.unwrap_or_default().clamp(ASIDE.0, ASIDE.1)
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
+    choice::Choice,
     place::{Placed, Placement, Unplaced, begin},
 };
 use crate::{
@@ -181,7 +182,7 @@ impl Shared {
         feed.milestone_at(event.number, event.json.into());
         let stored = self.mine(&job);
         let placement = Placement { job, feed, handle: handle.clone(), stored, provisional: true, written: true };
-        let placed = placement.offer(&self, first, &mut candidates, None).await;
+        let placed = placement.offer(&self, Choice::new(first, candidates, None)).await;
         drop(timer);
         match placed {
             Placed::Running(drive, link) => {

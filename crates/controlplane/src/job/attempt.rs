@@ -35,8 +35,8 @@ impl Worker {
     /// Whether the other is the same process. Where processes have no names, the one at the same address is.
     #[must_use]
     pub fn is_process(&self, other: &Self) -> bool {
-        let instance = |worker: &Self| worker.lease.as_ref().map(|lease| lease.instance.clone());
-        self.address == other.address && instance(self) == instance(other)
+        let instances = [self, other].map(|worker| worker.lease.as_ref().map(|lease| &lease.instance));
+        self.address == other.address && instances[0] == instances[1]
     }
 }
 

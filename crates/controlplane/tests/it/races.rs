@@ -191,6 +191,33 @@ async fn another_attempt_goes_to_another_worker() {
 }
 
 #[tokio::test]
+async fn a_worker_that_has_handed_a_job_back_is_tried_before_one_that_has_failed_it() {
+    let mut workers = [Stub::with_leases(1).await, Stub::with_leases(1).await];
+    let plane = plane(&[&workers[0], &workers[1]]).await;
+    plane.accepted().await;
+    workers[0].job().await.fail_as("encoding failed: x", FailureKind::Infrastructure);
+    workers[1].job().await.fail_as("encoding failed: the worker is stopping", FailureKind::HandedBack);
+    assert_eq!(workers[1].job().await.request.attempt, 3);
+}
+
+#[tokio::test]
+async fn a_job_waits_for_a_busy_worker_and_does_not_return_to_one_that_has_failed_it() {
+    let mut workers = [Stub::with_leases(1).await, Stub::with_leases(1).await];
+    let plane = plane(&[&workers[0], &workers[1]]).await;
+    plane.accepted().await;
+    let busy = workers[0].job().await;
+    let id = plane.accepted().await;
+    workers[1].job().await.fail_as("encoding failed: x", FailureKind::Infrastructure);
+    // The job is to be placed again, and only the worker that has failed it has room.
+    let asked = workers[0].probes();
+    until(async || workers[0].probes() > asked).await;
+    busy.complete();
+    let job = workers[0].job().await;
+    assert_eq!((job.request.job_id.as_str(), job.request.attempt), (id.as_str(), 2));
+    assert_eq!(workers[1].submissions(), 1);
+}
+
+#[tokio::test]
 async fn a_job_that_waits_is_cancelled_at_once() {
     let mut worker = Stub::with_leases(1).await;
     let plane = plane(&[&worker]).await;
