@@ -208,13 +208,14 @@ async fn a_job_waits_for_a_busy_worker_and_does_not_return_to_one_that_has_faile
     let busy = workers[0].job().await;
     let id = plane.accepted().await;
     workers[1].job().await.fail_as("encoding failed: x", FailureKind::Infrastructure);
-    // The job is to be placed again, and only the worker that has failed it has room.
-    let asked = workers[0].probes();
-    until(async || workers[0].probes() > asked).await;
+    until(async || outcomes(&plane.job(&id).await) == ["failed"]).await;
+    // It is to be placed twice, and only the worker that has failed it has room.
+    let asked = workers[1].probes();
+    until(async || workers[1].probes() > asked + 1 || workers[1].submissions() > 1).await;
+    assert_eq!(workers[1].submissions(), 1);
     busy.complete();
     let job = workers[0].job().await;
     assert_eq!((job.request.job_id.as_str(), job.request.attempt), (id.as_str(), 2));
-    assert_eq!(workers[1].submissions(), 1);
 }
 
 #[tokio::test]
