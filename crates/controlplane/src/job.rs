@@ -109,6 +109,12 @@ impl Job {
         ended.filter(|ended| ended.outcome.counts()).count()
     }
 
+    /// When the last attempt that has ended did.
+    #[must_use]
+    pub fn last_end(&self) -> Option<Timestamp> {
+        self.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref()).map(|ended| ended.at)
+    }
+
     /// The split job that it is a task of.
     #[must_use]
     pub fn parent(&self) -> Option<JobId> {

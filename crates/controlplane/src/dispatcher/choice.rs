@@ -21,7 +21,7 @@ use crate::{
 const WAITS_FOR_BUSY: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a job knows of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     /// It has not been there.
     New,
@@ -35,35 +35,40 @@ enum Standing {
 pub(super) struct Choice<'a> {
     first: Option<Candidate>,
     others: Candidates<'a>,
-    /// How long other workers are waited for, each time.
+    /// How long a new worker is waited for, each time, until it was once in vain.
     patience: Option<Duration>,
-    /// Those that are not new, and were passed over.
-    known: Vec<Candidate>,
-    failed: Vec<Candidate>,
+    is_patient: bool,
+    /// Those that are not new.
+    passed_over: Vec<Candidate>,
     waits: bool,
 }
 
 impl<'a> Choice<'a> {
     /// A choice between `first` and the others.
     pub(super) fn new(first: Candidate, others: Candidates<'a>, patience: Option<Duration>) -> Self {
-        Self { first: Some(first), others, patience, known: Vec::new(), failed: Vec::new(), waits: false }
+        Self { first: Some(first), others, patience, is_patient: true, passed_over: Vec::new(), waits: false }
     }
 
     /// The next worker to offer the job to; `None` when there is none, or a busy one may do better than those that are left.
     pub(super) async fn next(&mut self, job: &Job) -> Option<Candidate> {
-        let fresh = match self.patience {
-            Some(patience) => timeout(patience, self.fresh(job)).await.ok().flatten(),
-            None => self.fresh(job).await,
-        };
-        if let Some(candidate) = fresh.or_else(|| self.known.pop()) {
-            return Some(candidate);
+        if self.is_patient {
+            let new = match self.patience {
+                Some(patience) => timeout(patience, self.new_one(job)).await,
+                None => Ok(self.new_one(job).await),
+            };
+            match new {
+                Ok(Some(candidate)) => return Some(candidate),
+                Ok(None) => {}
+                Err(_) => self.is_patient = false,
+            }
         }
-        if !self.failed.is_empty() && waits_for_busy(job, Timestamp::now()) && self.has_better_busy(job) {
+        let (standing, best) = self.best(job)?;
+        if standing == Standing::Failed && waits_for_busy(job, Timestamp::now()) && self.has_better_busy(job) {
             tracing::debug!(job.id = %job.id, "job waits for a busy worker: those with room have failed it");
             self.waits = true;
             return None;
         }
-        self.failed.pop()
+        Some(self.passed_over.swap_remove(best))
     }
 
     /// Whether the job waits for a busy worker, and was not offered to one that has failed it.
@@ -72,18 +77,24 @@ impl<'a> Choice<'a> {
     }
 
     /// A worker that the job has not been at.
-    async fn fresh(&mut self, job: &Job) -> Option<Candidate> {
+    async fn new_one(&mut self, job: &Job) -> Option<Candidate> {
         loop {
             let candidate = match self.first.take() {
                 Some(first) => first,
                 None => self.others.next().await?,
             };
-            match standing(job, &candidate.worker()) {
+            match standing(job, &candidate.worker()).0 {
                 Standing::New => return Some(candidate),
-                Standing::Known => self.known.push(candidate),
-                Standing::Failed => self.failed.push(candidate),
+                Standing::Known | Standing::Failed => self.passed_over.push(candidate),
             }
         }
+    }
+
+    /// The best of those that were passed over, and where it is among them.
+    fn best(&self, job: &Job) -> Option<(Standing, usize)> {
+        let standings = self.passed_over.iter().map(|candidate| standing(job, &candidate.worker()));
+        let (best, (standing, _)) = standings.enumerate().min_by_key(|(_, standing)| *standing)?;
+        Some((standing, best))
     }
 
     /// Whether a worker that has failed the job at no attempt answers, and has no room.
@@ -96,23 +107,22 @@ impl<'a> Choice<'a> {
     }
 }
 
-fn standing(job: &Job, worker: &Worker) -> Standing {
-    let mut standing = Standing::New;
+/// What the job knows of the worker, and the number of its last attempt there: the job goes where it was longest ago.
+fn standing(job: &Job, worker: &Worker) -> (Standing, u32) {
+    let mut standing = (Standing::New, 0);
     for attempt in job.attempts.iter().filter(|attempt| attempt.worker.address == worker.address) {
-        match attempt.ended.as_ref().map(|ended| ended.outcome) {
-            Some(Outcome::Failed) if attempt.worker.is_process(worker) => return Standing::Failed,
-            Some(_) => standing = Standing::Known,
-            None => {}
-        }
+        let Some(ended) = &attempt.ended else { continue };
+        let has_failed = ended.outcome == Outcome::Failed && attempt.worker.is_process(worker);
+        let seen = if has_failed { Standing::Failed } else { Standing::Known };
+        standing = (standing.0.max(seen), attempt.number);
     }
     standing
 }
 
 /// Whether the job was tried so lately that it may wait.
 fn waits_for_busy(job: &Job, now: Timestamp) -> bool {
-    let ended = job.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
     // Clocks may be set back, and others' may be a little ahead.
-    ended.is_some_and(|ended| now.duration_since(ended.at).abs() < WAITS_FOR_BUSY)
+    job.last_end().is_some_and(|end| now.duration_since(end).abs() < WAITS_FOR_BUSY)
 }
 
 #[cfg(test)]
@@ -137,9 +147,9 @@ mod tests {
     /// A job with attempts at `w:1` that ended so.
     fn tried(attempts: &[(&str, Option<Outcome>)]) -> Job {
         let mut job = job();
-        for (instance, outcome) in attempts {
+        for (number, (instance, outcome)) in (1..).zip(attempts) {
             let ended = outcome.map(|outcome| Ended { at: NOW, outcome, error: None });
-            job.attempts.push(Attempt { number: 1, worker: process(instance, "w:1"), started_at: NOW, ended });
+            job.attempts.push(Attempt { number, worker: process(instance, "w:1"), started_at: NOW, ended });
         }
         job
     }
@@ -159,7 +169,9 @@ mod tests {
         #[case] address: &str,
         #[case] expected: Standing,
     ) {
-        assert_eq!(standing(&tried(attempts), &process("a", address)), expected);
+        let last = if expected == Standing::New { 0 } else { attempts.len() };
+        let (standing, number) = standing(&tried(attempts), &process("a", address));
+        assert_eq!((standing, number as usize), (expected, last));
     }
 
     #[rstest]

@@ -27,8 +27,7 @@ use crate::{
 /// Pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a job lets others pass for which no worker with room is set up, or which those have failed: longer, the longer
-/// that lasts.
+/// How long a job lets others pass for which no worker with room is set up, or which those have failed, at least and at most.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
 /// The same for what is left over of a split job.
@@ -241,9 +240,8 @@ async fn put_back(shared: &Shared, unplaced: Unplaced, handle: &Handle) -> Round
     Round::Again
 }
 
-/// As long again as it has waited since its last attempt.
+/// As long as the job's last attempt is over: there may be many such jobs.
 fn aside(job: &Job, now: Timestamp) -> Duration {
-    let last = job.attempts.last().and_then(|attempt| attempt.ended.as_ref());
-    let waited = last.and_then(|ended| Duration::try_from(now.duration_since(ended.at)).ok());
-    waited.unwrap_or_default().clamp(ASIDE.0, ASIDE.1)
+    let over = job.last_end().and_then(|end| Duration::try_from(now.duration_since(end)).ok());
+    over.unwrap_or_default().clamp(ASIDE.0, ASIDE.1)
 }

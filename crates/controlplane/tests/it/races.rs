@@ -187,7 +187,10 @@ async fn another_attempt_goes_to_another_worker() {
     let plane = plane(&[&workers[0], &workers[1]]).await;
     plane.accepted().await;
     workers[0].job().await.fail_as("encoding failed: x", FailureKind::Infrastructure);
-    assert_eq!(workers[1].job().await.request.attempt, 2);
+    let job = workers[1].job().await;
+    assert_eq!(job.request.attempt, 2);
+    job.fail_as("encoding failed: x", FailureKind::Infrastructure);
+    assert_eq!(workers[0].job().await.request.attempt, 3, "it was there longest ago");
 }
 
 #[tokio::test]
