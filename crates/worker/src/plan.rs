@@ -12,7 +12,11 @@ pub(crate) use wire::{Invalid, chunk_from, plan_from};
 
 mod align;
 mod shape;
+mod threads;
 mod wire;
+
+/// Threads of an encoder at most.
+const MAX_THREADS: u32 = 16;
 
 /// More chunks are not made, however long the source is: they are longer instead.
 pub(crate) const MAX_CHUNKS: u64 = 4096;
@@ -48,6 +52,8 @@ pub(crate) struct Chunk {
     pub(crate) frames: u64,
     /// Number of a key frame, not behind the first, from which on all frames can be decoded. `None`: it is not known.
     pub(crate) key: Option<u64>,
+    /// Threads of each encoder. They change the bytes, so they are planned.
+    pub(crate) threads: u32,
 }
 
 /// How a job is split.
@@ -155,11 +161,12 @@ impl Grid {
         frames / self.rate.per_second()
     }
 
-    /// Whether the range lies inside.
+    /// Whether the range lies inside, and can be encoded.
     pub(crate) fn holds(&self, chunk: Chunk) -> bool {
         let end = chunk.first.checked_add(chunk.frames);
         let is_ahead = chunk.key.is_none_or(|key| key <= chunk.first);
-        chunk.frames > 0 && is_ahead && end.is_some_and(|end| end <= self.frames)
+        let has_threads = (1..=MAX_THREADS).contains(&chunk.threads);
+        chunk.frames > 0 && is_ahead && has_threads && end.is_some_and(|end| end <= self.frames)
     }
 
     /// The first frame of a segment: the first one that is not before its start.
@@ -212,7 +219,7 @@ pub(crate) fn split(grid: Grid, preset: &Preset, chunk_seconds: f64, has_audio: 
     let mut chunks = Vec::new();
     let mut at = 0;
     for length in chunk_lengths(units, chunk_seconds / seconds) {
-        chunks.push(Chunk { first: begin(at), frames: begin(at + length) - begin(at), key: None });
+        chunks.push(Chunk { first: begin(at), frames: begin(at + length) - begin(at), key: None, threads: 1 });
         at += length;
     }
     if chunks.len() < 2 {

@@ -49,6 +49,14 @@ pub struct Chunk {
     /// Number of a key frame, not behind the first, from which on it can be decoded; `None` where none is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_frame: Option<u64>,
+    /// Threads of each encoder; 0 is one. The worker that encodes it judges the number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub encoder_threads: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A plan that makes no sense.
@@ -124,8 +132,9 @@ pub(crate) mod tests {
     pub(crate) fn plan(chunks: u64, has_audio: bool) -> Plan {
         let grid =
             FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 9 };
-        let chunks =
-            (0..chunks).map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None }).collect();
+        let chunks = (0..chunks)
+            .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: 0 })
+            .collect();
         Plan { grid, chunks, has_audio }
     }
 

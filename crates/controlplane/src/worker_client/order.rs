@@ -54,8 +54,8 @@ fn grid(grid: FrameGrid) -> v1::FrameGrid {
     v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes }
 }
 
-fn chunk(Chunk { first_frame, frames, key_frame }: Chunk) -> v1::Chunk {
-    v1::Chunk { first_frame, frames, key_frame }
+fn chunk(Chunk { first_frame, frames, key_frame, encoder_threads }: Chunk) -> v1::Chunk {
+    v1::Chunk { first_frame, frames, key_frame, encoder_threads }
 }
 
 fn part(part: &Part) -> v1::Part {

@@ -51,7 +51,12 @@ pub(super) fn plan(plan: v1::Plan) -> Result<Plan, Senseless> {
     if plan.chunks.len() > plan::MAX_CHUNKS {
         return Err(plan::Senseless::Chunks(plan.chunks.len()).into());
     }
-    let chunk = |v1::Chunk { first_frame, frames, key_frame }| Chunk { first_frame, frames, key_frame };
+    let chunk = |v1::Chunk { first_frame, frames, key_frame, encoder_threads }| Chunk {
+        first_frame,
+        frames,
+        key_frame,
+        encoder_threads,
+    };
     let chunks = plan.chunks.into_iter().map(chunk).collect();
     Ok(Plan { grid, chunks, has_audio: plan.has_audio }.checked()?)
 }

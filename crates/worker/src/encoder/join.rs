@@ -195,7 +195,7 @@ mod tests {
         let (rate_numerator, rate_denominator) = (FILM.numerator, FILM.denominator);
         let grid =
             FrameGrid { rate_numerator, rate_denominator, start_us: 40_000, frames: chunks * frames, source_bytes: 0 };
-        let chunk = |number| Chunk { first_frame: number * frames, frames, key_frame: None };
+        let chunk = |number| Chunk { first_frame: number * frames, frames, ..Chunk::default() };
         Plan { grid: Some(grid), chunks: (0..chunks).map(chunk).collect(), has_audio: true }
     }
 

@@ -63,7 +63,7 @@ impl Plan {
         edges.reverse();
         let mut first = 0;
         let chunk = |end| {
-            let chunk = Chunk { first, frames: end - first, key: None };
+            let chunk = Chunk { first, frames: end - first, key: None, threads: 1 };
             first = end;
             chunk
         };
@@ -104,7 +104,7 @@ mod tests {
         let rate = FrameRate { numerator: 25, denominator: 1 };
         let mut first = 0;
         let chunk = |frames: &u64| {
-            let chunk = Chunk { first, frames: *frames, key: None };
+            let chunk = Chunk { first, frames: *frames, key: None, threads: 1 };
             first += frames;
             chunk
         };

@@ -12,7 +12,9 @@ pub(crate) enum Invalid {
     #[error("grid: is missing, or its rate, start or number of frames cannot be")]
     Grid,
     /// A range.
-    #[error("chunk: is missing, empty or not inside the grid, or its key frame is behind it")]
+    #[error(
+        "chunk: is missing, empty or not inside the grid, or its key frame is behind it, or it has too many threads"
+    )]
     Chunk,
     /// All ranges together.
     #[error("chunks: there must be 2 to 4096, in order, without a gap, from the first frame to the last")]
@@ -59,14 +61,14 @@ fn grid_from(grid: Option<v1::FrameGrid>) -> Result<Grid, Invalid> {
 }
 
 impl From<v1::Chunk> for Chunk {
-    fn from(v1::Chunk { first_frame: first, frames, key_frame: key }: v1::Chunk) -> Self {
-        Self { first, frames, key }
+    fn from(v1::Chunk { first_frame: first, frames, key_frame: key, encoder_threads }: v1::Chunk) -> Self {
+        Self { first, frames, key, threads: encoder_threads.max(1) }
     }
 }
 
 impl From<&Chunk> for v1::Chunk {
-    fn from(&Chunk { first: first_frame, frames, key: key_frame }: &Chunk) -> Self {
-        Self { first_frame, frames, key_frame }
+    fn from(&Chunk { first: first_frame, frames, key: key_frame, threads: encoder_threads }: &Chunk) -> Self {
+        Self { first_frame, frames, key_frame, encoder_threads }
     }
 }
 
@@ -95,7 +97,7 @@ mod tests {
     }
 
     fn chunk(first_frame: u64, frames: u64) -> v1::Chunk {
-        v1::Chunk { first_frame, frames, key_frame: None }
+        v1::Chunk { first_frame, frames, ..v1::Chunk::default() }
     }
 
     fn keyed(first_frame: u64, frames: u64, key: u64) -> v1::Chunk {
@@ -106,6 +108,8 @@ mod tests {
     #[case::good(Some(grid(25, 1, 100)), Some(chunk(50, 50)), None)]
     #[case::key(Some(grid(25, 1, 100)), Some(keyed(50, 50, 50)), None)]
     #[case::key_behind(Some(grid(25, 1, 100)), Some(keyed(50, 50, 51)), Some(Invalid::Chunk))]
+    #[case::threads(Some(grid(25, 1, 100)), Some(v1::Chunk { encoder_threads: 16, ..chunk(50, 50) }), None)]
+    #[case::many_threads(Some(grid(25, 1, 100)), Some(v1::Chunk { encoder_threads: 17, ..chunk(50, 50) }), Some(Invalid::Chunk))]
     #[case::no_grid(None, Some(chunk(0, 1)), Some(Invalid::Grid))]
     #[case::no_rate(Some(grid(25, 0, 100)), Some(chunk(0, 1)), Some(Invalid::Grid))]
     #[case::no_chunk(Some(grid(25, 1, 100)), None, Some(Invalid::Chunk))]

@@ -65,7 +65,7 @@ impl Encoder {
     fn plan(&self, length: f64) -> Plan {
         let frames = whole(self.source * f64::from(RATE));
         let chunk = |first_frame: &mut u64, frames| {
-            let chunk = Chunk { first_frame: *first_frame, frames, key_frame: None };
+            let chunk = Chunk { first_frame: *first_frame, frames, ..Chunk::default() };
             *first_frame += frames;
             Some(chunk)
         };

@@ -18,7 +18,9 @@ use super::world::*;
 fn planned(job: &Job, chunks: u64) -> Job {
     let grid =
         FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 0 };
-    let chunks = (0..chunks).map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None }).collect();
+    let chunks = (0..chunks)
+        .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: 0 })
+        .collect();
     let plan = Plan { grid, chunks, has_audio: false }.checked().expect("a good plan");
     Job { plan: Some(Arc::new(plan)), ..job.clone() }
 }

@@ -2,7 +2,8 @@
 //!
 //! Times are those of the source's own clock, so that no version of ffmpeg counts them from another start. A chunk is
 //! cut by time, at edges half a frame from every frame, and decoded from well before; the cut frames are then counted
-//! from zero. ffmpeg has one thread for each step, so that the bytes do not depend on the machine.
+//! from zero. ffmpeg has one thread for each step, and encoders as many as planned, so that the bytes do not depend on the
+//! machine.
 
 use std::{ffi::OsString, path::Path};
 
@@ -52,7 +53,7 @@ pub(crate) fn chunk(order: &Order<'_>, cut: &Cut) -> Vec<OsString> {
         args.add(["-map", &format!("[v{number}]")]);
         codec(&mut args, order);
         rate(&mut args, 0, rendition.rate);
-        args.add(["-threads", "1"]);
+        args.add(["-threads", &cut.chunk.threads.to_string()]);
         if let Some(expression) = key_frames(order.preset, cut) {
             args.add(["-force_key_frames:v", &expression]);
         }

@@ -69,7 +69,7 @@ impl Bench {
         let (origin, cancel) = (media.origin(true), CancellationToken::new());
         let searches = plan.searches(origin, may_move, media::MAX_SEARCHES);
         let keys = media::keys_before(&self.tools, &self.input, media, &searches, PATIENCE, &cancel).await;
-        plan.align(&keys, origin, may_move)
+        plan.align(&keys, origin, may_move).hurry_the_last(&MP4)
     }
 
     /// Encodes a chunk into a folder of its own.
@@ -281,7 +281,7 @@ async fn a_chunk_with_another_number_of_frames_is_an_error() {
     let bench = Bench::new("a.mp4", &[&format!("{X264} keyint=60 a.mp4")]);
     let media = bench.probe().await;
     let grid = Grid::new(FrameRate { numerator: 25, denominator: 1 }, 0, 520).expect("countable");
-    let cut = Cut { index: 1, grid, chunk: Chunk { first: 400, frames: 120, key: None } };
+    let cut = Cut { index: 1, grid, chunk: Chunk { first: 400, frames: 120, key: None, threads: 1 } };
     let error = bench.chunk(&MP4, &media, &cut, "chunk").await.expect_err("frames are missing");
     assert_eq!(error.to_string(), "split: chunk 1 has 100 frames instead of 120");
     assert_eq!(error.blame(), Blame::Job);

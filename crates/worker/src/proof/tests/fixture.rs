@@ -111,7 +111,7 @@ impl Job {
             frames: *edges.last().expect("there are edges"),
             source_bytes: 0,
         };
-        let chunk = |pair: &[u64]| Chunk { first_frame: pair[0], frames: pair[1] - pair[0], key_frame: None };
+        let chunk = |pair: &[u64]| Chunk { first_frame: pair[0], frames: pair[1] - pair[0], ..Chunk::default() };
         let plan = Plan { grid: Some(grid), chunks: edges.windows(2).map(chunk).collect(), has_audio: true };
         let source = folder.path().join("source.mp4");
         for name in ["parts", "lists", "output", "whole", "proof"] {

@@ -131,7 +131,11 @@ mod tests {
     }
 
     fn chunk(index: u32, first_frame: u64, frames: u64) -> Kind {
-        Kind::Chunk(ChunkTask { index, grid: Some(GRID), chunk: Some(Chunk { first_frame, frames, key_frame: None }) })
+        Kind::Chunk(ChunkTask {
+            index,
+            grid: Some(GRID),
+            chunk: Some(Chunk { first_frame, frames, ..Chunk::default() }),
+        })
     }
 
     fn part(names: &[&str]) -> Part {
@@ -140,7 +144,7 @@ mod tests {
     }
 
     fn finish(chunks: &[Part], audio: Option<Part>) -> Kind {
-        let halves = [(0, 50), (50, 50)].map(|(first_frame, frames)| Chunk { first_frame, frames, key_frame: None });
+        let halves = [(0, 50), (50, 50)].map(|(first_frame, frames)| Chunk { first_frame, frames, ..Chunk::default() });
         let plan = proto::v1::Plan { grid: Some(GRID), chunks: halves.into(), has_audio: true };
         Kind::Finish(FinishTask { plan: Some(plan), chunks: chunks.into(), audio })
     }
@@ -155,11 +159,11 @@ mod tests {
     #[rstest]
     #[case::beyond(
         chunk(0, 51, 50),
-        "task: chunk: is missing, empty or not inside the grid, or its key frame is behind it"
+        "task: chunk: is missing, empty or not inside the grid, or its key frame is behind it, or it has too many threads"
     )]
     #[case::overflow(
         chunk(0, u64::MAX, 1),
-        "task: chunk: is missing, empty or not inside the grid, or its key frame is behind it"
+        "task: chunk: is missing, empty or not inside the grid, or its key frame is behind it, or it has too many threads"
     )]
     #[case::index(chunk(u32::MAX, 0, 50), "task.chunk.index: there are not so many")]
     #[case::silent(Kind::Audio(AudioTask {}), "task.audio: the preset has none")]

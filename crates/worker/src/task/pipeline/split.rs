@@ -38,7 +38,7 @@ impl Job<'_> {
             Ok(plan) => plan,
             Err(whole) => return Ok(Err(whole)),
         };
-        let plan = plan.align(&keys, self.origin(subject), self.may_move_edges());
+        let plan = plan.align(&keys, self.origin(subject), self.may_move_edges()).hurry_the_last(self.order.preset);
         let marked = parts::mark(&self.order.storage, &self.order.job_id, self.permit).await.map_err(storing)?;
         Ok(marked.map(|()| plan).map_err(Whole::Storage))
     }
