@@ -9,7 +9,7 @@ use super::{Shared, live::Handle};
 use crate::{
     event,
     job::Job,
-    store::{self, Expected, Fate, Record, StoredEvent, Transition},
+    store::{self, Expected, Fate, StoredEvent, Transition},
     webhook,
 };
 
@@ -110,11 +110,7 @@ impl Shared {
     /// True when the store has exactly what was to be written.
     async fn is_written(&self, transition: &Transition) -> bool {
         let found = self.store.get(transition.job.id).await;
-        // A job that is put back is the same as before, but for its owner.
-        let is_put_back = matches!(transition.fate, Fate::Waiting { .. });
-        let has_left = |record: &Record| !is_put_back || record.owner != transition.expected.owner;
-        let is_it = |record: Record| record.job == transition.job && has_left(&record);
-        found.is_ok_and(|record| record.is_some_and(is_it))
+        found.is_ok_and(|record| record.is_some_and(|record| record.job == transition.job))
     }
 
     /// What is to be found of a job that this process drives.

@@ -143,6 +143,15 @@ pub(crate) mod tests {
         assert_eq!(plan(3, true).checked(), Ok(plan(3, true)));
     }
 
+    #[test]
+    fn what_an_earlier_release_has_planned_has_one_thread() {
+        let chunk: Chunk = serde_json::from_str(r#"{"first_frame":0,"frames":250}"#).expect("a chunk");
+        assert_eq!((chunk.key_frame, chunk.encoder_threads), (None, 0));
+        let two = Chunk { encoder_threads: 2, ..chunk };
+        let kept = serde_json::from_value(serde_json::to_value(two).expect("JSON")).ok();
+        assert_eq!(kept, Some(two));
+    }
+
     #[rstest]
     #[case::no_rate(|plan: &mut Plan| plan.grid.rate_numerator = 0)]
     #[case::no_clock(|plan: &mut Plan| plan.grid.rate_denominator = 0)]

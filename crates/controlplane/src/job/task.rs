@@ -109,8 +109,8 @@ pub fn new(parent: &Job, kind: TaskKind, now: Timestamp) -> Job {
 const FRAMES_OF_SOUND: u64 = 12;
 
 /// The tasks that a plan begins with, in the order in which they are to be begun: the longest first, so that no slot waits
-/// long for another in the end (Graham, "Bounds on multiprocessing timing anomalies", 1969). The audio is where it belongs
-/// by how long it is likely to take.
+/// long for another in the end (Graham, "Bounds on multiprocessing timing anomalies", 1969). Of equal ones the earliest is:
+/// workers plan the last one accordingly. The audio is where it belongs by how long it is likely to take.
 #[must_use]
 pub fn first(parent: &Job, plan: &Plan, now: Timestamp) -> Vec<Job> {
     let mut chunks: Vec<_> = (0..).zip(&plan.chunks).collect();

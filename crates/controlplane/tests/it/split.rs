@@ -14,12 +14,15 @@ use crate::{
     stub::{Job, Stub},
 };
 
+/// Threads of the encoder of every chunk.
+const THREADS: u32 = 2;
+
 /// A plan with so many chunks of 250 frames.
 fn plan(chunks: u64, has_audio: bool) -> SplitPlan {
     let grid =
         FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 0 };
     let chunks = (0..chunks)
-        .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: 0 })
+        .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: THREADS })
         .collect();
     SplitPlan { grid: Some(grid), chunks, has_audio }
 }
@@ -36,7 +39,10 @@ fn certificate() -> Certificate {
 /// What a task is, in a word.
 fn label(job: &Job) -> String {
     match job.request.task.as_ref().and_then(|task| task.kind.as_ref()) {
-        Some(Kind::Chunk(chunk)) => format!("chunk {}", chunk.index),
+        Some(Kind::Chunk(chunk)) => {
+            assert_eq!(chunk.chunk.as_ref().map(|range| range.encoder_threads), Some(THREADS), "as planned");
+            format!("chunk {}", chunk.index)
+        }
         Some(Kind::Audio(_)) => "audio".to_owned(),
         Some(Kind::Finish(_)) => "finish".to_owned(),
         Some(Kind::Cleanup(_)) => "cleanup".to_owned(),

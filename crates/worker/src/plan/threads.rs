@@ -1,7 +1,5 @@
 //! How many threads encode a chunk: one, so that as many chunks are encoded at a time as there are cores. Pure.
 
-use std::cmp::Reverse;
-
 use preset::{Preset, Rate};
 
 use super::Plan;
@@ -11,17 +9,15 @@ const LAST: u32 = 2;
 
 impl Plan {
     /// The plan with a thread more for the chunk that is begun last: when the other slots have nothing left to do, it has
-    /// their cores. The longest chunks are begun first, and of equal ones the earliest.
+    /// their cores. Control planes begin the longest chunks first, and of equal ones the earliest.
     ///
     /// Only at a constant quality: what x264 spends of a bit rate depends on how far its other threads are.
     pub(crate) fn hurry_the_last(mut self, preset: &Preset) -> Self {
         if preset.renditions.iter().any(|rendition| !matches!(rendition.rate, Rate::Quality { .. })) {
             return self;
         }
-        let place = |(index, frames): (usize, u64)| (Reverse(frames), index);
-        let last = (0..).zip(&self.chunks).max_by_key(|(index, chunk)| place((*index, chunk.frames)));
-        if let Some((last, _)) = last {
-            self.chunks[last].threads = LAST;
+        if let Some(last) = self.chunks.iter_mut().rev().min_by_key(|chunk| chunk.frames) {
+            last.threads = LAST;
         }
         self
     }

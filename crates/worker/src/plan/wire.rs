@@ -17,7 +17,9 @@ pub(crate) enum Invalid {
     )]
     Chunk,
     /// All ranges together.
-    #[error("chunks: there must be 2 to 4096, in order, without a gap, from the first frame to the last")]
+    #[error(
+        "chunks: there must be 2 to 4096, each of which can be encoded, without a gap, from the first frame to the last"
+    )]
     Chunks,
     /// The plan itself.
     #[error("plan: is missing")]
@@ -67,7 +69,8 @@ impl From<v1::Chunk> for Chunk {
 }
 
 impl From<&Chunk> for v1::Chunk {
-    fn from(&Chunk { first: first_frame, frames, key: key_frame, threads: encoder_threads }: &Chunk) -> Self {
+    fn from(&Chunk { first: first_frame, frames, key: key_frame, threads }: &Chunk) -> Self {
+        let encoder_threads = if threads == 1 { 0 } else { threads };
         Self { first_frame, frames, key_frame, encoder_threads }
     }
 }
@@ -131,6 +134,10 @@ mod tests {
     #[case::overlap(vec![chunk(0, 60), chunk(59, 41)], Some(Invalid::Chunks))]
     #[case::short(vec![chunk(0, 60), chunk(60, 39)], Some(Invalid::Chunks))]
     #[case::key_behind(vec![chunk(0, 60), keyed(60, 40, 61)], Some(Invalid::Chunks))]
+    #[case::many_threads(
+        vec![chunk(0, 60), v1::Chunk { encoder_threads: 17, ..chunk(60, 40) }],
+        Some(Invalid::Chunks)
+    )]
     #[case::many((0..=MAX_CHUNKS).map(|first| chunk(first, 1)).collect(), Some(Invalid::Chunks))]
     fn chunks_are_the_whole(#[case] chunks: Vec<v1::Chunk>, #[case] wrong: Option<Invalid>) {
         let frames = chunks.len().max(100) as u64;

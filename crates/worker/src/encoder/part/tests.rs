@@ -72,12 +72,16 @@ impl Bench {
         plan.align(&keys, origin, may_move).hurry_the_last(&MP4)
     }
 
+    fn order<'a>(&'a self, preset: &'a Preset, source: &'a Media, directory: &'a Path) -> Order<'a> {
+        let video = source.video.as_ref().expect("has video");
+        Order { preset, input: &self.input, source, video, directory }
+    }
+
     /// Encodes a chunk into a folder of its own.
     async fn chunk(&self, preset: &Preset, media: &Media, cut: &Cut, folder: &str) -> Result<Files, Error> {
         let directory = self.folder.path().join(folder);
         std::fs::create_dir(&directory).expect("made");
-        let video = media.video.as_ref().expect("has video");
-        let order = Order { preset, input: &self.input, source: media, video, directory: &directory };
+        let order = self.order(preset, media, &directory);
         encode_chunk(&self.tools, &order, cut, &LIMITS, |_| (), &CancellationToken::new()).await
     }
 
@@ -233,6 +237,31 @@ async fn the_same_chunk_has_the_same_bytes() {
         both.push(files.into_iter().map(|(_, path)| std::fs::read(path).expect("there")).collect::<Vec<_>>());
     }
     assert!(both[0] == both[1], "bytes differ");
+}
+
+/// Longer than x264 looks ahead, and beside others that take its cores from it.
+#[tokio::test]
+async fn a_chunk_with_two_threads_has_the_same_bytes() {
+    const QUALITY: &[Rendition] = &[Rendition { fit: Fit::Height(96), rate: Rate::Quality { crf: 23 } }];
+    let preset = Preset { effort: Effort::Medium, renditions: QUALITY, ..MP4 };
+    let bench = Bench::new("a.mp4", &[&format!("{X264} keyint=60 a.mp4")]);
+    let media = bench.probe().await;
+    let grid = bench.grid(&media).await.expect("evenly spaced");
+    let plan = plan::split(grid, &preset, 7.0, true).expect("long enough").hurry_the_last(&preset);
+    let (index, chunk) = (0..).zip(&plan.chunks).find(|(_, chunk)| chunk.threads == 2).expect("one is last");
+    let chunk = Chunk { first: chunk.first - 100, frames: chunk.frames + 100, key: None, ..*chunk };
+    let cut = Cut { index, grid, chunk };
+    let args = chunk_arguments(&bench.order(&preset, &media, bench.folder.path()), &cut);
+    assert!(args.windows(2).any(|args| args == ["-threads", "2"]), "{args:?}");
+    let folders = ["alone", "one of three", "two of three", "three of three"];
+    let alone = bench.chunk(&preset, &media, &cut, folders[0]).await.expect("encoded");
+    let others = folders[1..].iter().map(|folder| bench.chunk(&preset, &media, &cut, folder));
+    let read =
+        |files: Files| files.into_iter().map(|(_, path)| std::fs::read(path).expect("there")).collect::<Vec<_>>();
+    let alone = read(alone);
+    for other in futures_util::future::join_all(others).await {
+        assert!(read(other.expect("encoded")) == alone, "bytes differ");
+    }
 }
 
 #[tokio::test]
