@@ -1,6 +1,7 @@
 //! Decodes an output with ffmpeg and throws the result away: what matters is that nothing complains.
 
 use std::{
+    cmp::Reverse,
     ffi::OsString,
     os::unix::{ffi::OsStrExt as _, process::ExitStatusExt as _},
     path::Path,
@@ -39,6 +40,8 @@ pub(super) struct Input {
     args: Vec<OsString>,
     /// What to decode of it. ffmpeg fails on a stream that a segment names and has nothing of.
     streams: Streams,
+    /// About how much there is to decode, against the other samples of the output.
+    weight: u64,
 }
 
 /// What is decoded of a track. What is in its segments may be known, and how long it is thought to last.
@@ -53,17 +56,17 @@ pub(super) fn samples(track: &Track, observed: Option<&Observed>, length: Option
 fn file_samples(file: &Path, length: Option<f64>) -> Vec<Input> {
     let sample = |seek: &[&str], limit: &[&str]| {
         let options = seek.iter().chain(limit).map(OsString::from);
-        Input { args: options.chain(probe::input(None, &[file])).collect(), streams: Streams::ALL }
+        Input { args: options.chain(probe::input(None, &[file])).collect(), streams: Streams::ALL, weight: 1 }
     };
     let limit = &["-t", SAMPLE_SECONDS];
     // From the key frame before it: what is decoded up to another place is not judged, and costs ten times as much.
     let middle = |at: f64| sample(&["-noaccurate_seek", "-ss", &format!("{at:.3}")], limit);
     // The end is sought from the file's own end, and read to it: nothing is read beyond.
     let end = format!("-{SAMPLE_SECONDS}");
-    let end = || sample(&["-sseof", &end], &[]);
+    // It takes longest, from the key frame before it.
+    let end = || Input { weight: 2, ..sample(&["-sseof", &end], &[]) };
     match length {
         Some(length) if length <= WHOLE_BELOW_SECONDS => vec![sample(&[], &[])],
-        // The end takes longest, from the key frame before it. See `halves`.
         Some(length) => vec![sample(&[], limit), end(), middle(length / 2.0)],
         None => vec![sample(&[], limit), end()],
     }
@@ -74,23 +77,28 @@ fn segment_samples(track: &Track, observed: Option<&Observed>) -> Vec<Input> {
     let Reel { init, pieces } = track.reel();
     let streams = |number: usize| observed.map_or(Some(Streams::ALL), |known| known.pieces.get(number).copied());
     let limit: &[&str] = if pieces.len() == 1 { &[] } else { &["-t", SAMPLE_SECONDS] };
-    let sample = |(number, piece): (usize, &&Path)| {
+    let weights = track.samples().into_iter().map(|number| track.sizes.get(number).copied().unwrap_or_default());
+    let sample = |((number, piece), weight): ((usize, &&Path), u64)| {
         let args = limit.iter().map(OsString::from).chain(probe::input(init, &[piece])).collect();
-        Some(Input { args, streams: streams(number)? })
+        Some(Input { args, streams: streams(number)?, weight })
     };
-    pieces.iter().enumerate().filter_map(sample).collect()
+    pieces.iter().enumerate().zip(weights).filter_map(sample).collect()
 }
 
-/// Samples for two processes side by side. Each needs one core: for a second of video the threads of a decoder cost more
-/// than they gain. The parts of a track go to both, since one track may be as large as all others.
-pub(super) fn halves(samples: Vec<Input>) -> Vec<Vec<Input>> {
+/// Samples for two processes side by side, as evenly as may be: the heaviest first, each where less is. Each needs one core:
+/// for a second of video the threads of a decoder cost more than they gain.
+pub(super) fn halves(mut samples: Vec<Input>) -> Vec<Vec<Input>> {
     if samples.len() < 2 {
         return vec![samples];
     }
-    let mut halves = vec![Vec::new(), Vec::new()];
-    for (number, Input { args, streams }) in samples.into_iter().enumerate() {
+    samples.sort_by_key(|sample| Reverse(sample.weight));
+    let (mut halves, mut weights) = (vec![Vec::new(), Vec::new()], [0_u64; 2]);
+    for Input { args, streams, weight } in samples {
+        // None stays empty: ffmpeg does nothing without an input.
+        let lighter = usize::from((weights[1], halves[1].len()) < (weights[0], halves[0].len()));
+        weights[lighter] = weights[lighter].saturating_add(weight);
         let args = ["-threads", "1"].map(OsString::from).into_iter().chain(args).collect();
-        halves[number % 2].push(Input { args, streams });
+        halves[lighter].push(Input { args, streams, weight });
     }
     halves
 }
@@ -108,7 +116,7 @@ pub(super) fn everything(track: &Track) -> Vec<Input> {
         size += length;
         groups.last_mut().expect("there is one from the start").push(piece.as_path());
     }
-    let input = |group: &Vec<&Path>| Input { args: probe::input(init, group), streams: Streams::ALL };
+    let input = |group: &Vec<&Path>| Input { args: probe::input(init, group), streams: Streams::ALL, weight: 1 };
     groups.iter().map(input).collect()
 }
 
@@ -191,7 +199,7 @@ mod tests {
 
     #[rstest]
     #[case::short(5.0, &["-i file:a.mp4"])]
-    #[case::long(60.0, &["-threads 1 -t 1 -i,-threads 1 -noaccurate_seek", "-threads 1 -sseof"])]
+    #[case::long(60.0, &["-threads 1 -sseof", "-threads 1 -t 1 -i,-threads 1 -noaccurate_seek"])]
     fn samples_are_shared_by_two_processes(#[case] length: f64, #[case] expected: &[&str]) {
         let halves = halves(file_samples(Path::new("a.mp4"), Some(length)));
         let lines: Vec<_> =
@@ -200,6 +208,17 @@ mod tests {
         for (line, expected) in lines.iter().zip(expected) {
             assert!(expected.split(',').all(|part| line.contains(part)), "{line}");
         }
+    }
+
+    #[rstest]
+    #[case::ladder(&[700, 400, 250], "[[700], [400, 250]]")]
+    #[case::one_that_is_as_large_as_all_others(&[300, 900, 310, 290], "[[900], [310, 300, 290]]")]
+    #[case::none_is_left_empty(&[0, 0], "[[0], [0]]")]
+    fn processes_have_about_as_much_to_do(#[case] weights: &[u64], #[case] expected: &str) {
+        let sample = |weight: &u64| Input { args: Vec::new(), streams: Streams::ALL, weight: *weight };
+        let halves = halves(weights.iter().map(sample).collect()).into_iter();
+        let found: Vec<Vec<_>> = halves.map(|half| half.iter().map(|sample| sample.weight).collect()).collect();
+        assert_eq!(format!("{found:?}"), expected);
     }
 
     #[test]
