@@ -4,8 +4,8 @@
 #
 #   deploy/ffmpeg.sh [PREFIX]     ffmpeg and ffprobe go to PREFIX/bin; /opt/flux-ffmpeg by default
 #
-# Run it again for new security fixes, and after an upgrade of the system. The packages that it installs stay: they hold the
-# libraries. Workers may run meanwhile.
+# Dockerfile.worker runs it, too. On a host, run it again for new security fixes and after an upgrade of the system. The
+# packages that it installs stay: they hold the libraries. Workers may run meanwhile.
 set -euo pipefail
 
 # shellcheck source=deploy/lib/debian.sh
@@ -42,18 +42,26 @@ build() {
   cd "$work/tree"
   local revision
   revision=$(dpkg-parsechangelog -S Version | sed 's/.*-//')
-  ./configure --prefix="$prefix" --toolchain=hardened --extra-cflags=-w --extra-version="$revision-lean" \
+  # A line for each of 2,000 files, and warnings: of interest only when it fails.
+  if ! { configure "$revision" && make --silent --jobs="$(nproc)" ffmpeg ffprobe; } >"$work/log" 2>&1; then
+    tail -n 40 "$work/log" >&2
+    die "ffmpeg cannot be built"
+  fi
+}
+
+# configure REVISION
+configure() {
+  ./configure --prefix="$prefix" --toolchain=hardened --extra-version="$1-lean" \
     --disable-autodetect --disable-doc --disable-debug --disable-ffplay \
     --disable-indevs --disable-outdevs --enable-indev=lavfi \
-    --enable-gpl --enable-libx264 --enable-libdav1d --enable-gnutls --enable-zlib --enable-bzlib --enable-lzma >/dev/null
-  # V: no line for each of its 2,000 files.
-  make --silent V=1 --jobs="$(nproc)" ffmpeg ffprobe
+    --enable-gpl --enable-libx264 --enable-libdav1d --enable-gnutls --enable-zlib --enable-bzlib --enable-lzma
 }
 
 # Each at once, so that no job meets half of it.
 put() {
-  local name
-  as_root mkdir -p "$prefix/bin"
+  local name doc=$prefix/share/doc/ffmpeg
+  as_root mkdir -p "$prefix/bin" "$doc"
+  as_root install -m 644 debian/copyright "$doc/copyright"
   for name in ffmpeg ffprobe; do
     as_root install "$name" "$prefix/bin/$name.new"
     as_root mv "$prefix/bin/$name.new" "$prefix/bin/$name"

@@ -40,7 +40,7 @@ pub(super) struct Input {
     args: Vec<OsString>,
     /// What to decode of it. ffmpeg fails on a stream that a segment names and has nothing of.
     streams: Streams,
-    /// About how much there is to decode, against the other samples of the output.
+    /// About how much there is to decode, in a unit of the output's own.
     weight: u64,
 }
 
@@ -85,8 +85,8 @@ fn segment_samples(track: &Track, observed: Option<&Observed>) -> Vec<Input> {
     pieces.iter().enumerate().zip(weights).filter_map(sample).collect()
 }
 
-/// Samples for two processes side by side, as evenly as may be: the heaviest first, each where less is. Each needs one core:
-/// for a second of video the threads of a decoder cost more than they gain.
+/// Samples for two processes side by side, about evenly: the heaviest first, each to the process that has less. A process
+/// needs one core: for a second of video the threads of a decoder cost more than they gain.
 pub(super) fn halves(mut samples: Vec<Input>) -> Vec<Vec<Input>> {
     if samples.len() < 2 {
         return vec![samples];
@@ -94,7 +94,7 @@ pub(super) fn halves(mut samples: Vec<Input>) -> Vec<Vec<Input>> {
     samples.sort_by_key(|sample| Reverse(sample.weight));
     let (mut halves, mut weights) = (vec![Vec::new(), Vec::new()], [0_u64; 2]);
     for Input { args, streams, weight } in samples {
-        // None stays empty: ffmpeg does nothing without an input.
+        // None stays empty: ffmpeg fails without an input.
         let lighter = usize::from((weights[1], halves[1].len()) < (weights[0], halves[0].len()));
         weights[lighter] = weights[lighter].saturating_add(weight);
         let args = ["-threads", "1"].map(OsString::from).into_iter().chain(args).collect();
