@@ -222,6 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_rendition_has_a_process_of_its_own() {
+        let track = |(name, size): (&str, u64)| Track {
+            pieces: vec![name.into()],
+            sizes: vec![size],
+            declared_length: Some(5.0),
+            ..Track::new(name.to_owned(), Carries::Both, 0)
+        };
+        let tracks = [("720p.ts", 700), ("480p.ts", 400), ("360p.ts", 250)].map(track);
+        let halves = halves(tracks.iter().flat_map(|track| samples(track, None, None)).collect());
+        let has = |half: &[Input]| ["720p", "480p", "360p"].map(|name| line(half).contains(name));
+        assert_eq!(
+            halves.iter().map(|half| has(half)).collect::<Vec<_>>(),
+            [[true, false, false], [false, true, true]]
+        );
+    }
+
+    #[test]
     fn many_segments_are_split_over_inputs_that_the_kernel_takes() {
         let pieces: Vec<_> = (0..10_000).map(|number| PathBuf::from(format!("/w/segment_{number:05}.ts"))).collect();
         let track = Track { pieces, ..Track::new(String::new(), Carries::Both, 0) };
