@@ -232,7 +232,7 @@ fn broke_off(tail: &Tail, input: &Input) -> Result<(), Error> {
         // What is wrong with the bytes that did come is for the decoder and the validator to judge.
         after.filter(|error| !error.starts_with("Invalid data")).map(ToOwned::to_owned)
     };
-    match tail.lines().find_map(error) {
+    match tail.messages().find_map(error) {
         Some(error) => Err(Error::Failed(format!("input_url: broke off: {error}"))),
         None => Ok(()),
     }
@@ -340,6 +340,7 @@ mod tests {
 
     #[rstest]
     #[case::silence("http://h/a.ts: Connection timed out", Some("input_url: broke off: Connection timed out"))]
+    #[case::in_development("[error] http://h/a.ts: I/O error", Some("input_url: broke off: I/O error"))]
     #[case::newer("[in#0/mpegts @ 0x1] Error during demuxing: I/O error", Some("input_url: broke off: I/O error"))]
     #[case::bad_bytes("http://h/a.ts: Invalid data found when processing input", None)]
     #[case::something_else("[h264 @ 0x1] error while decoding MB 1 1", None)]

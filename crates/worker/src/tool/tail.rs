@@ -110,7 +110,12 @@ impl Tail {
         let is_complaint = |line: &&str| COMPLAINTS.iter().any(|start| line.starts_with(start));
         let not_started =
             || NOT_STARTED.contains(&status.code()?).then(|| self.cause().unwrap_or("it cannot be started"));
-        self.lines().map(without_context).find(is_complaint).or_else(not_started)
+        self.messages().find(is_complaint).or_else(not_started)
+    }
+
+    /// The lines, oldest first, without what ffmpeg puts before its messages.
+    pub(crate) fn messages(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.lines().map(without_context)
     }
 
     /// The lines, oldest first.
