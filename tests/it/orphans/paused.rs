@@ -44,3 +44,17 @@ async fn a_worker_that_slept_through_the_end_of_its_lease_publishes_nothing() {
     until("its upload is aborted", async || server.unfinished().is_empty()).await;
     sandbox.clean().await;
 }
+
+#[tokio::test]
+async fn the_next_attempt_does_not_need_the_folder_of_one_that_is_paused() {
+    let sandbox = Sandbox::new();
+    let paused = sandbox.worker().start().await;
+    let mut events = submit(&paused, half_a_minute(&sandbox, 1)).await;
+    encoding(&mut events).await;
+    paused.daemon.signal(Signal::SIGSTOP);
+    // Both have the same `WORK_DIR`.
+    let other = sandbox.worker().start().await;
+    let last = last(submit(&other, flash(&sandbox, 2)).await).await;
+    assert_eq!(last.status(), JobStatus::Completed, "{last:?}");
+    paused.daemon.signal(Signal::SIGCONT);
+}

@@ -110,6 +110,14 @@ impl Order {
         Ok(Self { work: Work::Plan { chunk_seconds }, ..order })
     }
 
+    /// Name of the work folder: an attempt that is lost, but lives, may still hold the one of its own.
+    pub(crate) fn folder(&self) -> String {
+        match self.attempt {
+            0 => self.job_id.clone(),
+            attempt => format!("{}.{attempt}", self.job_id),
+        }
+    }
+
     /// Whether the job needs S3, for its source or its output.
     pub(crate) fn needs_s3(&self) -> bool {
         let reads = !matches!(self.work, Work::Cleanup { .. }) && matches!(self.location, Location::S3 { .. });

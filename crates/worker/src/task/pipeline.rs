@@ -86,7 +86,7 @@ impl Job<'_> {
             }
             Work::Cleanup { parent } => return self.clean_up(parent).await,
         }
-        let (root, name) = (self.workshop.work_dir.clone(), self.order.job_id.clone());
+        let (root, name) = (self.workshop.work_dir.clone(), self.order.folder());
         let scratch = blocking(move || Scratch::create(&root, &name)).await;
         let scratch = scratch.map_err(|error| Failure::encoding(&error, Blame::Infrastructure))?;
         let result = self.produce(scratch.path(), reporter).await;
