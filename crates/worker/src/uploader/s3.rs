@@ -3,9 +3,9 @@
 //! Objects appear whole or not at all, which S3 itself guarantees; their order is that of the groups. After a failure
 //! or a cancellation the objects that this attempt put are deleted, and its multipart uploads aborted. An object that
 //! was there before and has been overwritten is not restored: S3 has no rename, so a second publication to the same
-//! path replaces the first one file by file. An object whose request broke off is left alone, too: whether it is this
-//! attempt's or an earlier one nobody can tell, and it is whole in either case. So is one that another job has
-//! overwritten meanwhile, which its `ETag` tells (see [`undo`]).
+//! path replaces the first one file by file. So what another output may name stays. An object whose request broke off is
+//! left alone, too: whether it is this attempt's or an earlier one nobody can tell, and it is whole in either case. So is
+//! one that another job has overwritten meanwhile, which its `ETag` tells (see [`undo`]).
 //!
 //! Segments go up while others are still being encoded (see [`ahead`]). Each request that changes what others see asks
 //! for permission at the last moment (see [`gate`]).
@@ -13,7 +13,7 @@
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
@@ -59,7 +59,8 @@ impl S3 {
 
     pub(super) fn begin<'a>(&'a self, destination: &'a Destination, journal: &'a Path) -> Publication<'a> {
         let destination = earlier::signed(destination);
-        Publication { s3: self, destination, journal, put: Mutex::default(), ahead: Ahead::default() }
+        let (put, ahead, entry) = (Mutex::default(), Ahead::default(), OnceLock::new());
+        Publication { s3: self, destination, journal, put, ahead, entry }
     }
 
     /// How long after its lease a task may still take back what it has published.
@@ -77,11 +78,16 @@ pub(crate) struct Publication<'a> {
     put: Mutex<Vec<undo::Put>>,
     /// Those that were put before the output was complete.
     ahead: Ahead,
+    /// Key of the entry file of a directory output, once anything of it is put.
+    entry: OnceLock<String>,
 }
 
 impl Publication<'_> {
     pub(super) async fn publish(&self, artifact: &Artifact, permit: &Permit) -> Result<Url, Error> {
         let entry = self.destination.key(artifact.entry());
+        if artifact.entry().is_some() {
+            self.entry.get_or_init(|| entry.clone());
+        }
         self.confirm(permit).await;
         let groups = artifact.groups();
         for (left, group) in (0..groups.len()).rev().zip(groups) {

@@ -11,7 +11,10 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     pin::pin,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError, primitives::DateTime, types::Object};
@@ -41,8 +44,8 @@ const PAGE: usize = 1000;
 /// What has gone ahead of an output.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    /// Key of the entry file, once anything has gone ahead of it.
-    entry: OnceLock<String>,
+    /// Whether anything has gone ahead.
+    begun: AtomicBool,
     /// The files, and what they were like when they were uploaded.
     sent: Mutex<HashMap<PathBuf, Sent>>,
     /// Keys of objects that were asked for, and the times of their last change at which they were the ones that were put.
@@ -117,7 +120,8 @@ impl Publication<'_> {
                 if !self.are_free(names, permit.token()).await? {
                     return Ok(());
                 }
-                self.ahead.entry.get_or_init(|| entry_key.clone());
+                self.entry.get_or_init(|| entry_key.clone());
+                self.ahead.begun.store(true, Ordering::Relaxed);
                 let puts = some.iter().zip(keys);
                 let puts = puts.map(|(name, key)| self.put_segment(root.join(name), key, Room::Free, permit));
                 together(puts.collect::<Vec<_>>(), at_once, permit.token()).await?;
@@ -144,7 +148,7 @@ impl Publication<'_> {
 
     /// Whether anything has gone ahead.
     pub(super) fn has_begun(&self) -> bool {
-        self.ahead.entry.get().is_some()
+        self.ahead.begun.load(Ordering::Relaxed)
     }
 
     /// Puts a file that is compared with what is there later.
@@ -182,7 +186,7 @@ impl Publication<'_> {
     /// taken its place by now: then that is whole.
     pub(super) async fn mend(&self, permit: &Permit) -> Result<(), Error> {
         let sent = self.ahead.with(std::mem::take);
-        let Some(entry) = self.ahead.entry.get() else { return Ok(()) };
+        let Some(entry) = self.entry.get().filter(|_| self.has_begun()) else { return Ok(()) };
         let permit = permit.child();
         let look = Box::pin(async {
             let kept = self.kept(sent.clone()).await?;
@@ -260,10 +264,11 @@ impl Publication<'_> {
         Ok(there)
     }
 
-    /// Whether there may be another output that names what went ahead: its objects can have the same bytes and `ETag`s.
+    /// Whether there may be another output that names what was put: one that was there before, or one that has come since,
+    /// whose objects can have the same bytes and `ETag`s.
     /// `own` are the playlists and all else that this attempt put.
     pub(super) async fn may_be_named(&self, key: &str, own: &HashSet<String>) -> Result<bool, Error> {
-        let Some(entry) = self.ahead.entry.get() else { return Ok(false) };
+        let Some(entry) = self.entry.get() else { return Ok(false) };
         let others = may_name(entry, key).into_iter().filter(|name| name == entry || !own.contains(name));
         Ok(!self.are_free(others, &CancellationToken::new()).await?)
     }

@@ -155,10 +155,12 @@ async fn a_directory_appears_in_the_order_that_players_need() {
 #[tokio::test]
 async fn a_directory_that_fails_half_way_is_taken_back() {
     let case = Case::new().await;
-    let (segment, entry) = (PathBuf::from("0.ts"), PathBuf::from("forbidden.m3u8"));
-    let root = case.file("0.ts", 10).parent().expect("a parent").to_owned();
-    case.file("forbidden.m3u8", 10);
-    let error = case.fail(&Artifact::directory(root, vec![segment, entry.clone()], &entry)).await;
+    let files = ["0.ts", "forbidden.m3u8", "master.m3u8"];
+    for file in files {
+        case.file(file, 10);
+    }
+    let (root, files) = (case.scratch.path().to_owned(), files.map(PathBuf::from).to_vec());
+    let error = case.fail(&Artifact::directory(root, files, Path::new("master.m3u8"))).await;
     assert_eq!(
         error.to_string(),
         "cannot upload s3://media/out/forbidden.m3u8: access denied: AccessDenied: Not here. (HTTP 403)"

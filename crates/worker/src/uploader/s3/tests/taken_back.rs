@@ -70,3 +70,27 @@ async fn what_has_no_known_etag_is_not_noted() {
     publication.undo(&case.permit).await;
     assert_eq!(case.server.events(), [""; 0]);
 }
+
+/// What was overwritten cannot be restored; what was deleted would be missing.
+#[tokio::test]
+async fn what_an_output_that_was_there_before_names_stays() {
+    let case = Case::new().await;
+    case.publish(&case.ladder(), "out").await.expect("publishes");
+    let before = case.server.objects();
+    case.file("480p/forbidden.m3u8", 10);
+    let files = ["480p/0.ts", "480p/forbidden.m3u8", "master.m3u8"].map(PathBuf::from).to_vec();
+    case.fail(&Artifact::directory(case.scratch.path().to_owned(), files, Path::new("master.m3u8"))).await;
+    let puts = case.server.events().iter().filter(|event| event.starts_with("-PUT /media/out/480p/0.ts")).count();
+    assert_eq!((puts, case.server.objects()), (2, before));
+}
+
+#[tokio::test]
+async fn what_may_be_named_where_nobody_may_look_stays() {
+    let case = Case::new().await;
+    for file in ["0.ts", "forbidden.m3u8"] {
+        case.file(file, 10);
+    }
+    let files = ["0.ts", "forbidden.m3u8"].map(PathBuf::from).to_vec();
+    case.fail(&Artifact::directory(case.scratch.path().to_owned(), files, Path::new("forbidden.m3u8"))).await;
+    assert_eq!(case.server.objects(), ["out/0.ts"]);
+}
