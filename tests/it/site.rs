@@ -16,6 +16,10 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub(crate) use secure::Secure;
+
+mod secure;
+
 /// Longest request head that is read, in lines.
 const MAX_LINES: usize = 100;
 

@@ -10,6 +10,7 @@ mod containers;
 mod facts;
 mod ladder;
 mod pictures;
+mod playlists;
 mod promise;
 mod recipe;
 mod servers;

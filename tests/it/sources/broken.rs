@@ -116,7 +116,7 @@ async fn a_picture_that_would_fill_the_memory_is_refused() {
 }
 
 /// The beginning of a good film, cut into segments.
-async fn segments(folder: &Path) {
+pub(super) async fn segments(folder: &Path) {
     let args = "-v error -nostdin -f lavfi -i testsrc2=s=160x90:r=10:d=8 -f lavfi -i sine=d=8 -c:v libx264 \
         -preset ultrafast -g 20 -pix_fmt yuv420p -c:a aac -f hls -hls_time 2 -hls_list_size 0 -hls_playlist_type vod \
         -hls_segment_filename %d.ts media.m3u8";

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use hyper::Uri;
+use hyper::{Uri, http::uri::Scheme};
 use service::address::{self, Forbidden};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -35,24 +35,25 @@ pub(crate) enum Error {
     /// Nobody there.
     #[error("cannot connect to {0}: {1}")]
     Unreachable(String, String),
+    /// Nobody who can be trusted, or nobody who speaks TLS.
+    #[error("no trusted TLS connection to {0}: {1}")]
+    Tls(String, String),
     /// Neither yes nor no.
     #[error("{0} does not answer")]
     TimedOut(String),
 }
 
+/// The host that a URL names, without the brackets of an IPv6 address.
+pub(super) fn host(uri: &Uri) -> String {
+    uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+}
+
 impl Rules {
     /// Connects to the host that `uri` names. `patience` bounds the look-up and each try.
     pub(crate) async fn connect(&self, uri: &Uri, patience: Duration) -> Result<TcpStream, Error> {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = uri.port_u16().unwrap_or(80);
-        let found: Vec<_> = match timeout(patience, lookup_host((host.as_str(), port))).await {
-            Ok(Ok(found)) => found.collect(),
-            Ok(Err(_)) => return Err(Error::Unknown(host.clone())),
-            Err(_) => return Err(Error::TimedOut(host.clone())),
-        };
-        let allowed = self.allowed(&host, port, &found)?;
+        let host = host(uri);
         let mut last = Error::Unknown(host.clone());
-        for address in allowed {
+        for address in self.resolve(uri, patience).await? {
             match timeout(patience, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Latency matters more than a few headers' worth of small packets.
@@ -64,6 +65,19 @@ impl Rules {
             }
         }
         Err(last)
+    }
+
+    /// The addresses of the host that `uri` names.
+    pub(crate) async fn resolve(&self, uri: &Uri, patience: Duration) -> Result<Vec<SocketAddr>, Error> {
+        let host = host(uri);
+        let usual = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(usual);
+        let found: Vec<_> = match timeout(patience, lookup_host((host.as_str(), port))).await {
+            Ok(Ok(found)) => found.collect(),
+            Ok(Err(_)) => return Err(Error::Unknown(host.clone())),
+            Err(_) => return Err(Error::TimedOut(host.clone())),
+        };
+        self.allowed(&host, port, &found)
     }
 
     fn trusts(&self, host: &str, port: u16) -> bool {

@@ -4,6 +4,9 @@
 //! connection's address is checked after its name was resolved, and the checked address is the one that is connected
 //! to, which leaves no room for DNS rebinding. The proxy also knows why an input failed, which ffmpeg often does not
 //! say. It listens on loopback on a port of its own and ends with the task.
+//!
+//! It ends TLS, too. ffmpeg proves the certificate of the job's URL at most, not those of what a playlist names, and goes
+//! on without what it could not read there; over https a proxy that only hands bytes on would never know.
 
 use std::{
     collections::BTreeMap,
@@ -20,19 +23,31 @@ use http_body_util::{BodyExt as _, Empty, combinators::BoxBody};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
-    header, server, service,
+    header,
+    http::uri::{Authority, PathAndQuery, Scheme},
+    rt::{Read, Write},
+    server, service,
 };
+use hyper_rustls::MaybeHttpsStream;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use tokio::net::{TcpListener, TcpStream};
+use rustls::pki_types::ServerName;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::BoxError;
+use tower_http::timeout::TimeoutBody;
 
 use super::{
     connect::{self, Rules},
     trouble::Trouble,
 };
+
+mod tls;
 
 /// How many missing parts are remembered.
 const MAX_UNREAD: usize = 64;
@@ -40,8 +55,9 @@ const MAX_UNREAD: usize = 64;
 /// ffmpeg follows as many redirects in a row.
 const MAX_REDIRECTS: usize = 8;
 
-type Body = BoxBody<Bytes, hyper::Error>;
-type Connector = tower::util::BoxCloneSyncService<Uri, TokioIo<TcpStream>, connect::Error>;
+type Body = BoxBody<Bytes, BoxError>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Connector = tower::util::BoxCloneSyncService<Uri, Stream, connect::Error>;
 
 /// A running proxy; it stops when this is dropped.
 #[derive(Debug)]
@@ -53,7 +69,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Starts a proxy. `patience` bounds each wait: for a connection, and for an answer's head.
+    /// Starts a proxy. `patience` bounds each wait: for a connection, and for more of an answer.
     pub(crate) async fn start(rules: Rules, patience: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, stop) = (listener.local_addr()?, CancellationToken::new());
@@ -129,25 +145,25 @@ impl Troubles {
 async fn serve(listener: TcpListener, proxy: Proxy) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => proxy.spawn(serve_connection(stream, proxy.clone())),
+            Ok((stream, _)) => proxy.spawn(proxy.clone().serve(TokioIo::new(stream), None)),
             // Out of file descriptors: let some connections end.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, proxy: Proxy) {
-    let handle = service::service_fn(|request| {
-        let proxy = proxy.clone();
-        async move { Ok::<_, hyper::Error>(proxy.handle(request).await) }
-    });
-    let connection = server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .preserve_header_case(true)
-        .serve_connection(TokioIo::new(stream), handle)
-        .with_upgrades();
-    // The only client is ffmpeg, which hangs up as it likes.
-    let _ = connection.await;
+/// Connects as the rules have it, and proves who is there where the URL asks for that.
+async fn connect(rules: &Rules, uri: &Uri, patience: Duration) -> Result<Stream, connect::Error> {
+    let stream = TokioIo::new(rules.connect(uri, patience).await?);
+    if uri.scheme() != Some(&Scheme::HTTPS) {
+        return Ok(stream.into());
+    }
+    let host = connect::host(uri);
+    let failed = |error: String| connect::Error::Tls(host.clone(), error);
+    let name = ServerName::try_from(host.clone()).map_err(|error| failed(error.to_string()))?;
+    let shaken = timeout(patience, tls::connector().await.connect(name, TokioIo::new(stream))).await;
+    let stream = shaken.map_err(|_| connect::Error::TimedOut(host.clone()))?;
+    Ok(stream.map_err(|error| failed(error.to_string()))?.into())
 }
 
 #[derive(Clone)]
@@ -167,7 +183,7 @@ impl Proxy {
             let rules = Arc::clone(&rules);
             tower::service_fn(move |uri: Uri| {
                 let rules = Arc::clone(&rules);
-                async move { rules.connect(&uri, patience).await.map(TokioIo::new) }
+                async move { connect(&rules, &uri, patience).await }
             })
         };
         let client = Client::builder(TokioExecutor::new())
@@ -182,10 +198,38 @@ impl Proxy {
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(task));
     }
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let uri = request.uri().clone();
-        let answer =
-            if request.method() == Method::CONNECT { self.tunnel(request).await } else { self.forward(request).await };
+    /// Serves ffmpeg on a connection; `tunnel` is the authority that it asked for, where TLS was ended on it.
+    async fn serve<I>(self, stream: I, tunnel: Option<Authority>)
+    where
+        I: Read + Write + Send + Unpin + 'static,
+    {
+        let handle = service::service_fn(|request| {
+            let (proxy, tunnel) = (self.clone(), tunnel.clone());
+            async move { Ok::<_, hyper::Error>(proxy.handle(request, tunnel).await) }
+        });
+        let connection = server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .preserve_header_case(true)
+            .serve_connection(stream, handle)
+            .with_upgrades();
+        // The only client is ffmpeg, which hangs up as it likes.
+        let _ = connection.await;
+    }
+
+    async fn handle(&self, request: Request<Incoming>, tunnel: Option<Authority>) -> Response<Body> {
+        let mut uri = request.uri().clone();
+        let answer = match tunnel {
+            None if request.method() == Method::CONNECT => match self.rules.resolve(&uri, self.patience).await {
+                Ok(_) => self.tunnel(request),
+                Err(error) => Err(error.into()),
+            },
+            None if uri.scheme() == Some(&Scheme::HTTP) => self.forward(request).await,
+            Some(authority) if uri.authority().is_none() => {
+                uri = secure(authority, &uri);
+                self.forward(with_uri(request, uri.clone())).await
+            }
+            None | Some(_) => Err(Trouble::NotHttp),
+        };
         answer.unwrap_or_else(|trouble| {
             tracing::debug!(%uri, %trouble, "input request failed");
             let status = trouble.status();
@@ -194,47 +238,60 @@ impl Proxy {
         })
     }
 
-    /// HTTPS: the bytes go through unseen.
-    async fn tunnel(&self, request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
-        let mut upstream = self.rules.connect(request.uri(), self.patience).await?;
+    /// HTTPS: what ffmpeg says in the tunnel is answered like any other request.
+    fn tunnel(&self, request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
+        let authority = request.uri().authority().cloned().ok_or(Trouble::NotHttp)?;
+        let proxy = self.clone();
         self.spawn(async move {
-            if let Ok(client) = hyper::upgrade::on(request).await {
-                // Either side may hang up at any time.
-                let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut upstream).await;
+            let Ok(client) = hyper::upgrade::on(request).await else { return };
+            if let Ok(Ok(client)) = timeout(proxy.patience, tls::acceptor().accept(TokioIo::new(client))).await {
+                proxy.serve(TokioIo::new(client), Some(authority)).await;
             }
         });
         Ok(empty(StatusCode::OK))
     }
 
-    /// HTTP in absolute form (RFC 9112 section 3.2.2).
+    /// Asks the server that is named in absolute form (RFC 9112 section 3.2.2), or by the tunnel.
     async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
-        if request.uri().scheme_str() != Some("http") || request.uri().host().is_none() {
-            return Err(Trouble::NotHttp);
-        }
         let uri = request.uri().clone();
-        let host = uri.host().unwrap_or_default().to_owned();
+        let host = uri.host().ok_or(Trouble::NotHttp)?.to_owned();
         let wanted_range = request.headers().contains_key(header::RANGE);
         for hop_by_hop in ["connection", "proxy-connection", "proxy-authorization", "keep-alive", "upgrade", "te"] {
             request.headers_mut().remove(hop_by_hop);
         }
-        let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
+        let answer = timeout(self.patience, self.client.request(request)).await;
         let answer =
             answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host.clone(), &error))?;
         self.troubles().answered(&uri, answer.status());
         if wanted_range && answer.status() == StatusCode::OK {
             self.ignores_ranges.store(true, Ordering::Relaxed);
         }
-        let proxy = self.clone();
-        let broken = move |error: hyper::Error| {
-            proxy.troubles().note(&uri, Trouble::broken(host.clone(), &error));
+        let (proxy, patience) = (self.clone(), self.patience);
+        let broken = move |error: BoxError| {
+            proxy.troubles().note(&uri, Trouble::broken(host.clone(), &*error));
             error
         };
-        Ok(answer.map(|body| body.map_err(broken).boxed()))
+        // Time counts while ffmpeg wants more, not while it has enough.
+        Ok(answer.map(|body| TimeoutBody::new(patience, body).map_err(broken).boxed()))
     }
 
     fn troubles(&self) -> MutexGuard<'_, Troubles> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is asked for in a tunnel.
+fn secure(authority: Authority, path: &Uri) -> Uri {
+    let mut parts = path.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTPS);
+    parts.authority = Some(authority);
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).expect("all parts are there")
+}
+
+fn with_uri(mut request: Request<Incoming>, uri: Uri) -> Request<Incoming> {
+    *request.uri_mut() = uri;
+    request
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use hyper::StatusCode;
+use tower_http::timeout::TimeoutError;
 
 use super::connect;
 
@@ -18,6 +19,9 @@ pub(crate) enum Trouble {
     /// It answered something that is not HTTP, or hung up.
     #[error("{0} broke the connection: {1}")]
     Broken(String, String),
+    /// It stopped in the middle of an answer.
+    #[error("{0} stopped sending")]
+    Stopped(String),
     /// It answered with an error.
     #[error("the server answered {0}")]
     Status(StatusCode),
@@ -42,8 +46,11 @@ impl Trouble {
         Self::broken(host, error)
     }
 
-    /// The connection to `host` broke: the first cause says how.
-    pub(super) fn broken(host: String, error: &dyn Error) -> Self {
+    /// The answer of `host` broke off: the first cause says how.
+    pub(super) fn broken(host: String, error: &(dyn Error + 'static)) -> Self {
+        if error.is::<TimeoutError>() {
+            return Self::Stopped(host);
+        }
         let mut first = error;
         while let Some(cause) = first.source() {
             first = cause;
@@ -55,14 +62,21 @@ impl Trouble {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => true,
-            Self::Connect(_) | Self::NoAnswer(_) | Self::Broken(..) | Self::Status(_) | Self::Redirects(_) => false,
+            Self::Connect(_)
+            | Self::NoAnswer(_)
+            | Self::Broken(..)
+            | Self::Stopped(_)
+            | Self::Status(_)
+            | Self::Redirects(_) => false,
         }
     }
 
     /// What ffmpeg is told.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Connect(connect::Error::TimedOut(_)) | Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(connect::Error::TimedOut(_)) | Self::NoAnswer(_) | Self::Stopped(_) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => StatusCode::FORBIDDEN,
             Self::Connect(_) | Self::Broken(..) | Self::Redirects(_) => StatusCode::BAD_GATEWAY,
             Self::Status(status) => *status,

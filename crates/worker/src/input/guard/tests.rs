@@ -62,11 +62,19 @@ async fn what_is_allowed_goes_through() {
 }
 
 #[tokio::test]
-async fn a_tunnel_carries_bytes_both_ways() {
+async fn a_tunnel_carries_nothing_but_tls() {
     let server = server(Some("pong")).await;
     let guard = guard(open(), PATIENCE).await;
     let answer = ask(&guard, &format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\n\r\nping")).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("pong"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && !answer.contains("pong"), "{answer}");
+}
+
+/// They are not what ffmpeg asks a proxy in the clear.
+#[tokio::test]
+async fn a_secure_url_is_not_fetched_for_a_request_in_the_clear() {
+    let guard = guard(open(), PATIENCE).await;
+    let answer = ask(&guard, "GET https://127.0.0.1:1/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
 #[tokio::test]
