@@ -72,11 +72,8 @@ async fn a_playlist_with_a_hole_publishes_nothing(
     let segment = fs::read(folder.path().join("1.ts")).expect("was made");
     let site = site(folder.path(), Some(answer(segment[..segment.len() / 2].to_vec()))).await;
     let secure = Secure::before(&site).await;
-    let (url, authorities) = match is_secure {
-        true => (secure.url("/media.m3u8"), Some(secure.authorities())),
-        false => (site.url("/media.m3u8"), None),
-    };
-    let error = outcome(&url, authorities.as_deref()).await.expect_err("it has a hole");
+    let url = if is_secure { secure.url("/media.m3u8") } else { site.url("/media.m3u8") };
+    let error = outcome(&url, Some(&secure.authorities())).await.expect_err("it has a hole");
     assert!(error.starts_with("encoding failed: input_url: ") && error.contains(cause), "{error}");
 }
 
