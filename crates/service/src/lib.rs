@@ -9,6 +9,8 @@
 //! - [`address`] – which addresses a URL of a client may lead to
 //! - [`key`] – the rules for output paths
 
+use std::time::Duration;
+
 pub mod address;
 pub mod cli;
 pub mod env;
@@ -20,6 +22,10 @@ pub mod telemetry;
 
 /// Version of both binaries.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Longest lease of a task. A control plane believes no more, so that a worker's word keeps no job waiting for ever; a worker
+/// that went on for longer could publish beside the next attempt.
+pub const LONGEST_LEASE: Duration = Duration::from_hours(1);
 
 /// The present moment as RFC 3339 in UTC with millisecond precision.
 #[must_use]

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use service::{
+    LONGEST_LEASE,
     env::{self, Env, Mistakes, Reader, Setting},
     listen::{self, Endpoint},
     telemetry,
@@ -50,7 +51,7 @@ const SHUTDOWN_GRACE: Setting = Setting {
 const ORPHAN_GRACE: Setting = Setting {
     name: "ORPHAN_GRACE",
     default: Some("60"),
-    help: "how long a task goes on, or its result is kept, without its control plane",
+    help: "how long a task goes on, or its result is kept, without its control plane; at most an hour",
 };
 const INPUT_DIR: Setting =
     Setting { name: "INPUT_DIR", default: None, help: "folder whose files may be read by file:// input URLs" };
@@ -175,7 +176,7 @@ impl Config {
         let keep_running = reader.require(&DISABLE_AUTO_SHUTDOWN, env::flag);
         let first_job_timeout = reader.optional(&FIRST_JOB_TIMEOUT, env::duration);
         let shutdown_grace = reader.require(&SHUTDOWN_GRACE, env::duration);
-        let orphan_grace = reader.require(&ORPHAN_GRACE, env::duration);
+        let orphan_grace = reader.require(&ORPHAN_GRACE, lease);
         let input = input(&mut reader);
         let stall = reader.require(&STALL_TIMEOUT, env::duration);
         let total = reader.require(&JOB_TIMEOUT, env::duration);
@@ -220,6 +221,13 @@ fn max_jobs(text: &str) -> Result<u32, String> {
         Ok(_) => Ok(count),
         Err(_) => Err(format!("{text:?}: give a whole number below 2147483648")),
     })
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    match env::duration(text)? {
+        lease if lease <= LONGEST_LEASE => Ok(lease),
+        _ => Err(format!("{text:?}: give at most 1h: no control plane waits longer for a worker that it cannot reach")),
+    }
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
@@ -320,6 +328,7 @@ mod tests {
             ("FFMPEG_PATH", "no-such-ffmpeg"),
             ("INPUT_DIR", "/no/such/folder"),
             ("STALL_TIMEOUT", "soon"),
+            ("ORPHAN_GRACE", "61m"),
         ];
         let Mistakes(mistakes) = read(&wrong).expect_err("all wrong");
         let mut named: Vec<_> = mistakes.iter().map(|mistake| mistake.name).collect();

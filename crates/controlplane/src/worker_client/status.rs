@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use proto::v1;
+use service::LONGEST_LEASE;
 
 use crate::{
     job::{JobId, attempt::Lease},
     text,
 };
-
-/// Longest promise believed: a worker's word must not keep a job waiting for ever.
-const LONGEST: Duration = Duration::from_hours(1);
 
 /// How busy a worker is, and what it promises about its tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +65,7 @@ fn lease(status: &v1::WorkerStatus) -> Option<Lease> {
     if status.instance_id.is_empty() || status.lease_ms == 0 {
         return None;
     }
-    let lasts = Duration::from_millis(status.lease_ms).min(LONGEST);
-    let fence = Duration::from_millis(status.fence_ms).clamp(lasts, LONGEST * 2);
+    let lasts = Duration::from_millis(status.lease_ms).min(LONGEST_LEASE);
+    let fence = Duration::from_millis(status.fence_ms).clamp(lasts, LONGEST_LEASE * 2);
     Some(Lease { instance: text::clean(&status.instance_id), place: text::clean(&status.place_id), lasts, fence })
 }
