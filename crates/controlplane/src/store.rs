@@ -87,8 +87,9 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Takes the job that is to start next for `plane`: of those that wait, are due and belong to nobody, the one with
     /// the highest priority, of those one whose turn it is, and of those the oldest. `tasks`: it may be a task.
     ///
-    /// A new job has the turn that is due: the least of those that wait with the same priority. So have the first task
-    /// of a family, its finish and its cleanup; each further task comes a turn later.
+    /// A new job has the turn after the latest that was claimed with its priority, or the least of those that wait where
+    /// that is later: it passes none that waits with an earlier turn, and lets each family have one slot before it. So
+    /// have the first task of a family, its finish and its cleanup; each further task comes a turn later.
     fn claim(&self, plane: PlaneId, now: Timestamp, tasks: bool) -> BoxFuture<'_, Result<Option<Record>, Error>>;
 
     /// When the next waiting job or task that is due after `now` will be.

@@ -8,6 +8,7 @@
 //! - `listen`: what changes, as the server tells it
 //! - `notice`: the same on the wire
 //! - `room`: whether the queue is full
+//! - `turns`: whose turn it is
 //! - `create`, `step`, `queue`, `leases`, `callbacks`, `read`: the statements
 
 mod callbacks;
@@ -20,6 +21,7 @@ mod queue;
 mod read;
 mod room;
 mod step;
+mod turns;
 
 use std::{future::Future, time::Duration};
 
@@ -29,7 +31,7 @@ use sqlx::PgPool;
 use tokio::{sync::broadcast, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::room::Room;
+use self::{room::Room, turns::Turns};
 use super::{
     Callback, CallbackId, Change, Created, Error, Expected, Filter, JobStore, NewJob, OpenError, Page, PlaneId,
     Progress, Record, Settlement, StoredEvent, Transition, url::Postgres,
@@ -47,6 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct PostgresStore {
     pool: PgPool,
     room: Room,
+    turns: Turns,
     changes: broadcast::Sender<Change>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -64,7 +67,7 @@ impl PostgresStore {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(listen::run(listener, pool.clone(), changes.clone(), stop.clone()));
         tasks.close();
-        Ok(Self { pool, room: Room::default(), changes, stop, tasks })
+        Ok(Self { pool, room: Room::default(), turns: Turns::default(), changes, stop, tasks })
     }
 }
 
@@ -78,7 +81,7 @@ fn bounded<'a, T>(work: impl Future<Output = Result<T, Error>> + Send + 'a) -> B
 
 impl JobStore for PostgresStore {
     fn create(&self, new: NewJob) -> BoxFuture<'_, Result<Created, Error>> {
-        bounded(create::create(&self.pool, &self.room, new))
+        bounded(create::create(&self.pool, &self.room, &self.turns, new))
     }
 
     fn withdraw(&self, id: JobId, expected: Expected) -> BoxFuture<'_, Result<(), Error>> {
@@ -110,7 +113,7 @@ impl JobStore for PostgresStore {
     }
 
     fn transition(&self, transition: Transition) -> BoxFuture<'_, Result<(), Error>> {
-        bounded(step::transition(&self.pool, transition))
+        bounded(step::transition(&self.pool, &self.turns, transition))
     }
 
     fn save_progress(&self, progress: Vec<Progress>) -> BoxFuture<'_, Result<(), Error>> {
@@ -122,7 +125,7 @@ impl JobStore for PostgresStore {
     }
 
     fn claim(&self, plane: PlaneId, now: Timestamp, tasks: bool) -> BoxFuture<'_, Result<Option<Record>, Error>> {
-        bounded(queue::claim(&self.pool, plane, now, tasks))
+        bounded(queue::claim(&self.pool, &self.turns, plane, now, tasks))
     }
 
     fn next_due(&self, now: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {

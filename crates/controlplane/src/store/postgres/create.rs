@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use super::{
     notice::{self, CHANNEL},
     room::Room,
+    turns::Turns,
 };
 use crate::{
     job::JobId,
@@ -18,7 +19,7 @@ use crate::{
 const TRIES: u32 = 3;
 
 /// Writes a job down.
-pub(super) async fn create(pool: &PgPool, room: &Room, new: NewJob) -> Result<Created, Error> {
+pub(super) async fn create(pool: &PgPool, room: &Room, turns: &Turns, new: NewJob) -> Result<Created, Error> {
     for _ in 0..TRIES {
         if let Some(before) = before(pool, &new).await? {
             return Ok(before);
@@ -27,7 +28,7 @@ pub(super) async fn create(pool: &PgPool, room: &Room, new: NewJob) -> Result<Cr
             Some(limit) => Some(room.take(pool, limit).await?.ok_or(Error::QueueFull)?),
             None => None,
         };
-        if insert(pool, &new).await? {
+        if insert(pool, turns, &new).await? {
             return Ok(Created::New);
         }
         // Somebody has just used the key: the next look shows for what.
@@ -54,14 +55,17 @@ fn limit(new: &NewJob) -> Option<i64> {
     new.queue_limit.filter(|_| waits).map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
-async fn insert(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
+async fn insert(pool: &PgPool, turns: &Turns, new: &NewJob) -> Result<bool, Error> {
     let row = Columns::new(&new.job, new.fate)?;
+    let claimed = turns.last(pool, row.priority).await?;
+    // One that does not wait takes no turn from those that do.
     let query = sqlx::query(
         "WITH made AS (
              INSERT INTO jobs (id, document, status, attempt, owner, running, waiting, due, priority, preset,
                  provisional, progress, created_at, finished_at, idempotency_key, turn)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-                 (SELECT coalesce(min(turn), 0) FROM jobs WHERE waiting AND priority = $9))
+                 coalesce(CASE WHEN $7 THEN greatest($20::bigint + 1,
+                              (SELECT min(turn) FROM jobs WHERE waiting AND priority = $9)) ELSE $20 END, 0))
              ON CONFLICT (idempotency_key) DO NOTHING
              RETURNING id
          ), told AS (
@@ -74,8 +78,8 @@ async fn insert(pool: &PgPool, new: &NewJob) -> Result<bool, Error> {
     let query = query.bind(row.preset).bind(row.provisional).bind(row.progress).bind(row.created_at);
     let query = query.bind(row.finished_at).bind(&new.idempotency_key);
     let query = query.bind(i64::from(new.event.number)).bind(&new.event.json);
-    let done = query.bind(CHANNEL).bind(notice::write(&Change::Queued)).execute(pool).await?;
-    Ok(done.rows_affected() == 1)
+    let query = query.bind(CHANNEL).bind(notice::write(&Change::Queued)).bind(claimed);
+    Ok(query.execute(pool).await?.rows_affected() == 1)
 }
 
 /// Removes a job that no client was told of.

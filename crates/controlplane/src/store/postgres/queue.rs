@@ -3,13 +3,36 @@
 use jiff::Timestamp;
 use sqlx::PgPool;
 
+use super::turns::Turns;
 use crate::store::{
     Error, PlaneId, Record,
     row::{self, JobRow},
 };
 
-/// Takes the job that is to start next. Those that others are about to take are passed over, not waited for.
-pub(super) async fn claim(pool: &PgPool, plane: PlaneId, now: Timestamp, tasks: bool) -> Result<Option<Record>, Error> {
+/// What was claimed.
+#[derive(sqlx::FromRow)]
+struct Claimed {
+    #[sqlx(flatten)]
+    job: JobRow,
+    priority: i64,
+    turn: i64,
+}
+
+/// Takes the job that is to start next.
+pub(super) async fn claim(
+    pool: &PgPool,
+    turns: &Turns,
+    plane: PlaneId,
+    now: Timestamp,
+    tasks: bool,
+) -> Result<Option<Record>, Error> {
+    let Some(claimed) = take(pool, plane, now, tasks).await? else { return Ok(None) };
+    turns.claimed(claimed.priority, claimed.turn);
+    Record::try_from(claimed.job).map(Some)
+}
+
+/// Those that others are about to take are passed over, not waited for.
+async fn take(pool: &PgPool, plane: PlaneId, now: Timestamp, tasks: bool) -> Result<Option<Claimed>, Error> {
     // The sum keeps the index of times out of it: nearly all that wait are due, and they would have to be sorted.
     let query = sqlx::query_as(if tasks {
         "WITH next AS (
@@ -17,17 +40,16 @@ pub(super) async fn claim(pool: &PgPool, plane: PlaneId, now: Timestamp, tasks: 
              ORDER BY priority DESC, turn, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
          )
          UPDATE jobs SET owner = $1, waiting = FALSE FROM next WHERE jobs.id = next.id
-         RETURNING document, progress, cancel_requested, owner, provisional"
+         RETURNING document, progress, cancel_requested, owner, provisional, priority, turn"
     } else {
         "WITH next AS (
              SELECT id FROM jobs WHERE waiting AND parent IS NULL AND due + 0 <= $2
              ORDER BY priority DESC, turn, created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
          )
          UPDATE jobs SET owner = $1, waiting = FALSE FROM next WHERE jobs.id = next.id
-         RETURNING document, progress, cancel_requested, owner, provisional"
+         RETURNING document, progress, cancel_requested, owner, provisional, priority, turn"
     });
-    let row: Option<JobRow> = query.bind(plane.0).bind(now.as_microsecond()).fetch_optional(pool).await?;
-    row.map(Record::try_from).transpose()
+    Ok(query.bind(plane.0).bind(now.as_microsecond()).fetch_optional(pool).await?)
 }
 
 /// When the next job that waits for its time may start.

@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use super::{
     notice::{self, CHANNEL},
     read,
+    turns::Turns,
 };
 use crate::{
     job::{JobId, Status},
@@ -13,9 +14,10 @@ use crate::{
 };
 
 /// Changes a job.
-pub(super) async fn transition(pool: &PgPool, step: Transition) -> Result<(), Error> {
+pub(super) async fn transition(pool: &PgPool, turns: &Turns, step: Transition) -> Result<(), Error> {
     let id = step.job.id;
     let row = Columns::new(&step.job, step.fate)?;
+    let claimed = if step.tasks.is_empty() { None } else { turns.last(pool, row.priority).await? };
     let query = sqlx::query(
         "WITH moved AS (
              UPDATE jobs SET document = $1, status = $2, attempt = $3, owner = $4, running = $5, waiting = $6,
@@ -31,7 +33,7 @@ pub(super) async fn transition(pool: &PgPool, step: Transition) -> Result<(), Er
              INSERT INTO certificates (job, json) SELECT $23::uuid, $24 FROM moved WHERE $24::text IS NOT NULL
              ON CONFLICT (job) DO UPDATE SET json = excluded.json
          ), first AS (
-             SELECT coalesce(min(turn), 0) AS turn FROM jobs WHERE waiting AND priority = $28
+             SELECT coalesce(greatest($31::bigint + 1, min(turn)), 0) AS turn FROM jobs WHERE waiting AND priority = $28
          ), made AS (
              INSERT INTO jobs (id, document, status, attempt, running, waiting, due, priority, preset, provisional,
                  progress, created_at, parent, turn)
@@ -56,7 +58,7 @@ pub(super) async fn transition(pool: &PgPool, step: Transition) -> Result<(), Er
         tasks.map(|row| row.map(|row| (row.id, row.document))).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let created_at = step.tasks.first().unwrap_or(&step.job).created_at.as_microsecond();
     let query = query.bind(ids).bind(documents).bind(Status::Queued.name()).bind(row.priority).bind(row.preset);
-    let done = query.bind(created_at).execute(pool).await?;
+    let done = query.bind(created_at).bind(claimed).execute(pool).await?;
     if done.rows_affected() > 0 { Ok(()) } else { Err(Error::Conflict(id)) }
 }
 

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use crate::{
-    job::{Job, JobId},
-    store::{Error, Fate, StoredEvent, row::Columns},
+    job::JobId,
+    store::{Error, StoredEvent, row::Columns},
 };
 
 /// A client's job that is new.
@@ -29,25 +29,27 @@ pub(super) fn job(connection: &Connection, row: &NewRow, turn: i64) -> Result<()
     Ok(())
 }
 
-/// Inserts tasks, but for those that are there. The first has the turn that is due, each other comes a turn later.
-pub(super) fn tasks(connection: &Connection, tasks: &[Job], fate: Fate) -> Result<(), Error> {
-    for (later, task) in (0..).zip(tasks) {
-        let row = Columns::new(task, fate)?;
-        let turn = turn(connection, row.priority)? + later;
-        insert(connection, &row, None, turn, None)?;
-    }
+/// Inserts a task, unless it is there.
+pub(super) fn task(connection: &Connection, row: &Columns, turn: i64) -> Result<(), Error> {
+    insert(connection, row, None, turn, None)?;
     Ok(())
 }
 
-/// The turn that is due: the least of those that wait with this priority.
-pub(super) fn turn(connection: &Connection, priority: i64) -> Result<i64, Error> {
+/// The least turn of those that wait with this priority.
+pub(super) fn least_turn(connection: &Connection, priority: i64) -> Result<Option<i64>, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT coalesce(min(turn), 0)
+        "SELECT min(turn)
          FROM (SELECT min(turn) AS turn FROM jobs WHERE waiting AND parent IS NULL AND priority = ?1
                UNION ALL
                SELECT min(turn) FROM jobs WHERE waiting AND parent IS NOT NULL AND priority = ?1)",
     )?;
     Ok(select.query_row([priority], |row| row.get(0))?)
+}
+
+/// The latest turn of those with this priority that somebody drives.
+pub(super) fn driven_turn(connection: &Connection, priority: i64) -> Result<Option<i64>, Error> {
+    let sql = "SELECT max(turn) FROM jobs WHERE owner IS NOT NULL AND priority = ?";
+    Ok(connection.prepare_cached(sql)?.query_row([priority], |row| row.get(0))?)
 }
 
 /// Keeps an event of a job that is there.

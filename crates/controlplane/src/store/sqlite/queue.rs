@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use super::{pending::Operation, read, tx::Tx};
-use crate::store::{Change, Error, PlaneId, Record, row};
+use crate::store::{
+    Change, Error, PlaneId, Record,
+    row::{self, JobRow},
+};
 
 /// Takes the job that is to start next.
 pub(super) struct Claim {
@@ -18,6 +21,12 @@ impl Operation for Claim {
     type Answer = Option<Record>;
 
     fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
+        self.take(tx)?.map(Record::try_from).transpose()
+    }
+}
+
+impl Claim {
+    fn take(&self, tx: &mut Tx) -> Result<Option<JobRow>, Error> {
         // The sign keeps the index of times out of it: nearly all that wait are due, and they would have to be sorted.
         let sql = if self.tasks {
             "UPDATE jobs SET owner = ?1, waiting = FALSE
@@ -30,18 +39,25 @@ impl Operation for Claim {
                                               WHERE waiting AND parent IS NOT NULL AND +due <= ?2
                                               ORDER BY priority DESC, turn, created_at, id LIMIT 1))
                          ORDER BY priority DESC, turn, created_at, id LIMIT 1)
-             RETURNING document, progress, cancel_requested, owner, provisional"
+             RETURNING document, progress, cancel_requested, owner, provisional, parent IS NULL, priority, turn"
         } else {
             "UPDATE jobs SET owner = ?1, waiting = FALSE
              WHERE id = (SELECT id FROM jobs WHERE waiting AND parent IS NULL AND +due <= ?2
                          ORDER BY priority DESC, turn, created_at, id LIMIT 1)
-             RETURNING document, progress, cancel_requested, owner, provisional"
+             RETURNING document, progress, cancel_requested, owner, provisional, parent IS NULL, priority, turn"
         };
-        let record = read::one(tx.write(), sql, params![self.plane.0, self.now.as_microsecond()])?;
-        if record.as_ref().is_some_and(|record| record.job.parent().is_none()) {
+        let mut update = tx.write().prepare_cached(sql)?;
+        let rows = update.query_map(params![self.plane.0, self.now.as_microsecond()], |row| {
+            Ok((read::job(row)?, row.get::<_, bool>(5)?, row.get(6)?, row.get(7)?))
+        })?;
+        let claimed = rows.collect::<Result<Vec<_>, _>>()?.pop();
+        drop(update);
+        let Some((row, is_job, priority, turn)) = claimed else { return Ok(None) };
+        if is_job {
             tx.moved(-1);
         }
-        Ok(record)
+        tx.claimed(priority, turn)?;
+        Ok(Some(row))
     }
 }
 

@@ -89,7 +89,11 @@ fn insert_tasks(tx: &mut Tx, tasks: &[Job]) -> Result<(), Error> {
     if tasks.is_empty() {
         return Ok(());
     }
-    insert::tasks(tx.write(), tasks, Fate::Waiting { due: Timestamp::UNIX_EPOCH })?;
+    for (later, task) in (0..).zip(tasks) {
+        let row = Columns::new(task, Fate::Waiting { due: Timestamp::UNIX_EPOCH })?;
+        let turn = tx.turn(row.priority)? + later;
+        insert::task(tx.write(), &row, turn)?;
+    }
     tx.tell(Change::Queued);
     Ok(())
 }

@@ -25,6 +25,8 @@ pub(super) struct Tx {
     /// Whose turn is due, by priority, once somebody has looked and until something else than a job is written: a new
     /// job has that turn and does not change it.
     turns: BTreeMap<i64, i64>,
+    /// The latest turn that was claimed, by priority, once somebody has looked.
+    claimed: BTreeMap<i64, Option<i64>>,
 }
 
 impl Tx {
@@ -38,6 +40,7 @@ impl Tx {
             waiting: None,
             unfinished: None,
             turns: BTreeMap::new(),
+            claimed: BTreeMap::new(),
         }
     }
 
@@ -60,12 +63,32 @@ impl Tx {
         insert::job(&self.connection, row, turn)
     }
 
-    fn turn(&mut self, priority: i64) -> Result<i64, Error> {
+    /// The turn that is due: the one after the latest that was claimed. The least of those that wait alone would stay as it
+    /// is for as long as new jobs come.
+    pub(super) fn turn(&mut self, priority: i64) -> Result<i64, Error> {
         if let Some(turn) = self.turns.get(&priority) {
             return Ok(*turn);
         }
-        let turn = insert::turn(&self.connection, priority)?;
+        let next = self.last_claimed(priority)?.map(|turn| turn + 1);
+        let turn = next.max(insert::least_turn(&self.connection, priority)?).unwrap_or_default();
         self.turns.insert(priority, turn);
+        Ok(turn)
+    }
+
+    /// Notes the turn of a row that was claimed. One that comes back, and is claimed again, does not turn it back.
+    pub(super) fn claimed(&mut self, priority: i64, turn: i64) -> Result<(), Error> {
+        let last = self.last_claimed(priority)?;
+        self.claimed.insert(priority, last.max(Some(turn)));
+        Ok(())
+    }
+
+    /// What an earlier process has claimed may be driven still.
+    fn last_claimed(&mut self, priority: i64) -> Result<Option<i64>, Error> {
+        if let Some(turn) = self.claimed.get(&priority) {
+            return Ok(*turn);
+        }
+        let turn = insert::driven_turn(&self.connection, priority)?;
+        self.claimed.insert(priority, turn);
         Ok(turn)
     }
 

@@ -117,6 +117,124 @@ async fn tasks_take_turns_with_other_jobs(#[values(Kind::Memory, Kind::File, Kin
     assert_eq!(order[7..], [long[4].id, long[5].id]);
 }
 
+/// The one slot there is, for which jobs keep coming: two always wait.
+struct Slot {
+    plane: PlaneId,
+    running: Option<Record>,
+    waiting: Vec<JobId>,
+}
+
+impl Slot {
+    fn new(plane: PlaneId) -> Self {
+        Self { plane, running: None, waiting: Vec::new() }
+    }
+
+    async fn come(&mut self, store: &dyn JobStore, count: usize) {
+        while self.waiting.len() < count {
+            let job = job_at(50, 10);
+            queue(store, &job).await;
+            self.waiting.push(job.id);
+        }
+    }
+
+    async fn end(&mut self, store: &dyn JobStore) {
+        if let Some(record) = self.running.take() {
+            go(store, step(&record, &cancelled(record.job.clone(), 900), Fate::Ended)).await;
+        }
+    }
+
+    /// Ends what has the slot, and begins what is next.
+    async fn next(&mut self, store: &dyn JobStore) -> JobId {
+        self.end(store).await;
+        let id = self.running.insert(claim(store, self.plane).await).job.id;
+        self.waiting.retain(|waiting| *waiting != id);
+        id
+    }
+
+    /// Lets jobs come until so many tasks have started: each after two of them.
+    async fn takes_turns(&mut self, store: &dyn JobStore, tasks: &[Job]) {
+        let mut order = Vec::new();
+        for _ in 0..3 * tasks.len() {
+            self.come(store, 1).await;
+            self.end(store).await;
+            // Now nothing that runs tells how far the turns are.
+            self.come(store, 2).await;
+            let id = self.next(store).await;
+            order.push(tasks.iter().position(|task| task.id == id));
+        }
+        let started: Vec<_> = order.iter().copied().flatten().collect();
+        assert!(started.is_sorted() && started.len() == tasks.len(), "{order:?}");
+        assert!(order.windows(3).all(|three| three.iter().flatten().count() == 1), "{order:?}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn jobs_that_keep_coming_do_not_hold_up_a_family(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let store = &*world.store;
+    // It has the first turn, and pauses for all of the test.
+    store.create(new(&job(), Fate::Waiting { due: at(2000) })).await.expect("a new job");
+    let (_, tasks) = split(store, plane, 12).await;
+    let mut slot = Slot::new(plane);
+    assert_eq!(slot.next(store).await, tasks[0].id);
+    slot.takes_turns(store, &tasks[1..5]).await;
+    // Another priority has turns of its own.
+    let urgent = job_at(60, 10);
+    queue(store, &urgent).await;
+    assert_eq!(slot.next(store).await, urgent.id);
+    slot.takes_turns(store, &tasks[5..9]).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_task_that_comes_back_does_not_let_new_jobs_pass(
+    #[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind,
+) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let store = &*world.store;
+    let (_, tasks) = split(store, plane, 8).await;
+    let first = claim(store, plane).await;
+    let mut slot = Slot::new(plane);
+    for task in &tasks[1..4] {
+        assert_eq!(slot.next(store).await, task.id);
+    }
+    go(store, step(&first, &first.job, WAITS)).await;
+    assert_eq!(slot.next(store).await, first.job.id);
+    slot.takes_turns(store, &tasks[4..8]).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn turns_go_on_after_a_restart(#[values(Kind::File, Kind::Postgres)] kind: Kind) {
+    let (mut world, plane) = (World::new(kind).await, PlaneId::random());
+    world.store.create(new(&job(), Fate::Waiting { due: at(2000) })).await.expect("a new job");
+    let (_, tasks) = split(&*world.store, plane, 8).await;
+    let mut slot = Slot::new(plane);
+    for task in &tasks[..3] {
+        assert_eq!(slot.next(&*world.store).await, task.id);
+    }
+    world.reopen().await;
+    slot.takes_turns(&*world.store, &tasks[3..7]).await;
+}
+
+#[tokio::test]
+async fn turns_are_those_of_all_control_planes() {
+    let (world, plane) = (World::new(Kind::Postgres).await, PlaneId::random());
+    let (store, other) = (&*world.store, world.again().await.expect("a store that is good"));
+    store.create(new(&job(), Fate::Waiting { due: at(2000) })).await.expect("a new job");
+    let (_, tasks) = split(store, plane, 8).await;
+    let mut slot = Slot::new(plane);
+    for task in &tasks[..3] {
+        assert_eq!(slot.next(store).await, task.id);
+    }
+    let short = job_at(50, 10);
+    queue(&*other, &short).await;
+    let order = [slot.next(store).await, slot.next(store).await, slot.next(store).await];
+    assert_eq!(order, [tasks[3].id, short.id, tasks[4].id]);
+    other.close().await;
+}
+
 #[rstest]
 #[tokio::test]
 async fn who_cannot_run_tasks_is_given_none(#[values(Kind::Memory, Kind::File, Kind::Postgres)] kind: Kind) {
