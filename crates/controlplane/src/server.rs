@@ -37,6 +37,10 @@ mod protocol;
 /// sockets could use up the server.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// How long the head of a request may be, in bytes: as long as HTTP/2 lets it be. It is kept for whoever connects, without a
+/// key.
+const HEAD_SIZE: usize = 16 * 1024;
+
 /// How long after an answer the head of the next request may take to come while there is plenty of room. Pools of common
 /// clients keep connections for a minute and a half; a request that is on its way when its connection is closed may have
 /// been taken or not.
@@ -160,7 +164,8 @@ async fn open(
 fn http1(stream: TokioIo<Whole>, pause: Duration, router: Router, watcher: Watcher) -> impl Future<Output = ()> {
     let asked = Asked::default();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(pause);
+    // Hyper reads no further ahead, bodies and requests in a row too, and answers 431 where that is no whole head.
+    builder.timer(TokioTimer::new()).header_read_timeout(pause).max_buf_size(HEAD_SIZE);
     let noted = asked.clone();
     // Hyper keeps room for the future of a request for as long as the connection lives, which is a pointer's with a box.
     let service = service_fn(move |request| {

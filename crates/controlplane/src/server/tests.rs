@@ -49,6 +49,37 @@ async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
     lifecycle.abort();
 }
 
+/// A request whose head has so many bytes.
+fn head(length: usize, method: &str, fields: &str) -> String {
+    let begin = format!("{method} / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{fields}Cookie: ");
+    format!("{begin}{}\r\n\r\n", "x".repeat(length - begin.len() - 4))
+}
+
+async fn answer(address: SocketAddr, sent: &[u8]) -> String {
+    let mut answer = String::new();
+    connect(address, sent).await.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+/// Whoever connects may have that much kept, many times over.
+#[tokio::test(start_paused = true)]
+async fn a_long_head_is_refused_before_it_is_whole() {
+    let lifecycle = Lifecycle::new();
+    let count = async |body: String| body.len().to_string();
+    let address = start(1, Router::new().route("/", get(async || "hello").post(count)), &lifecycle).await;
+    let longest = answer(address, head(HEAD_SIZE, "GET", "").as_bytes()).await;
+    assert!(longest.ends_with("hello"), "{longest}");
+    let too_long = answer(address, &head(HEAD_SIZE + 1, "GET", "").as_bytes()[..HEAD_SIZE]).await;
+    assert!(too_long.starts_with("HTTP/1.1 431 "), "{too_long}");
+    // What is behind the head does not count.
+    let length = 256 * 1024;
+    let mut long = head(HEAD_SIZE, "POST", &format!("Content-Length: {length}\r\n"));
+    long.push_str(&"y".repeat(length));
+    let counted = answer(address, long.as_bytes()).await;
+    assert!(counted.ends_with(&length.to_string()), "{counted}");
+    lifecycle.abort();
+}
+
 /// Asks over a connection that stays open.
 async fn ask(client: &mut TcpStream) {
     client.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.expect("a write");
