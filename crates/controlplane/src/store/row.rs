@@ -27,11 +27,15 @@ impl TryFrom<JobRow> for Record {
     }
 }
 
-/// Every row as a record. One that cannot be read, such as one of a later version, does not keep the others away.
-pub(super) fn records(rows: Vec<JobRow>) -> Vec<Record> {
-    let records = rows.into_iter().map(Record::try_from);
+/// The row as a record; `None` where it cannot be read, such as one of a later version.
+pub(super) fn record(row: JobRow) -> Option<Record> {
     let warn = |error: &Error| tracing::error!(%error, "a job cannot be read and is left alone");
-    records.filter_map(|record| record.inspect_err(warn).ok()).collect()
+    Record::try_from(row).inspect_err(warn).ok()
+}
+
+/// Every row as a record. One that cannot be read does not keep the others away.
+pub(super) fn records(rows: Vec<JobRow>) -> Vec<Record> {
+    rows.into_iter().filter_map(record).collect()
 }
 
 /// The first `limit` rows as a page; one row more says that there is another page.

@@ -26,9 +26,14 @@ pub(super) async fn claim(
     now: Timestamp,
     tasks: bool,
 ) -> Result<Option<Record>, Error> {
-    let Some(claimed) = take(pool, plane, now, tasks).await? else { return Ok(None) };
-    turns.claimed(claimed.priority, claimed.turn);
-    Record::try_from(claimed.job).map(Some)
+    while let Some(claimed) = take(pool, plane, now, tasks).await? {
+        turns.claimed(claimed.priority, claimed.turn);
+        // What cannot be read stays claimed: it would be the first again and again, and nothing else would start.
+        if let Some(record) = row::record(claimed.job) {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
 }
 
 /// Those that others are about to take are passed over, not waited for.

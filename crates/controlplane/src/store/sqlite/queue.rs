@@ -21,7 +21,13 @@ impl Operation for Claim {
     type Answer = Option<Record>;
 
     fn run(&self, tx: &mut Tx) -> Result<Option<Record>, Error> {
-        self.take(tx)?.map(Record::try_from).transpose()
+        while let Some(row) = self.take(tx)? {
+            // What cannot be read stays claimed: it would be the first again and again, and nothing else would start.
+            if let Some(record) = row::record(row) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 }
 

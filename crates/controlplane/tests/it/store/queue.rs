@@ -57,3 +57,19 @@ async fn the_next_time_is_that_of_a_job_that_is_not_due(
     assert_eq!(world.store.next_due(at(10)).await, Ok(Some(at(20))));
     assert_eq!(world.store.next_due(at(30)).await, Ok(None));
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_row_that_cannot_be_read_does_not_keep_the_others_waiting(#[values(Kind::File, Kind::Postgres)] kind: Kind) {
+    let (world, plane) = (World::new(kind).await, PlaneId::random());
+    let jobs = [job_at(50, 1), job_at(50, 2), job_at(50, 3)];
+    for job in &jobs {
+        queue(&*world.store, job).await;
+    }
+    world.execute("UPDATE jobs SET document = '{}' WHERE created_at < 3000000").await;
+    assert_eq!(claim(&*world.store, plane).await.job.id, jobs[2].id);
+    // Tried once: they are left as they are, and are not looked at again and again.
+    assert_eq!(world.store.claim(plane, at(1000), true).await, Ok(None));
+    assert_eq!(world.store.claim(plane, at(1000), false).await, Ok(None));
+    assert_eq!(world.store.waiting().await, Ok(0));
+}

@@ -30,6 +30,7 @@ pub(super) enum Kind {
 pub(super) struct World {
     pub(super) store: Arc<dyn JobStore>,
     config: StoreConfig,
+    url: String,
     /// Dropped last.
     pub(super) folder: TempDir,
 }
@@ -44,12 +45,25 @@ impl World {
         };
         let config = config(&url, folder.path());
         let store = open(&config).await.expect("a good store");
-        Self { store, config, folder }
+        Self { store, config, url, folder }
     }
 
     /// Another control plane's view of the same store.
     pub(super) async fn again(&self) -> Result<Arc<dyn JobStore>, OpenError> {
         open(&self.config).await
+    }
+
+    /// Changes what is written down behind the store's back; not in memory.
+    pub(super) async fn execute(&self, sql: &str) {
+        match self.url.rsplit_once('/') {
+            Some((server, database)) if server.starts_with("postgres") => {
+                let _ = Postgres::shared().await.ask(database, sql);
+            }
+            _ => {
+                let file = rusqlite::Connection::open(self.folder.path().join("flux.db")).expect("it is there");
+                file.execute_batch(sql).expect("a good statement");
+            }
+        }
     }
 
     /// Ends the store and opens it anew.
