@@ -112,7 +112,8 @@ pub trait JobStore: std::fmt::Debug + Send + Sync {
     /// Ends the lease of `plane`: it drives nothing any more.
     fn resign(&self, plane: PlaneId) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Removes up to `limit` jobs that ended before `before`, with their events and tasks. Answers how many.
+    /// Removes up to `limit` jobs that ended before `before`, with their events and tasks, unless a task has not ended.
+    /// Answers how many.
     fn expire(&self, before: Timestamp, limit: u32) -> BoxFuture<'_, Result<u64, Error>>;
 
     /// Takes up to `limit` callbacks that are due, and makes them due again `hold` later, in case the caller dies.

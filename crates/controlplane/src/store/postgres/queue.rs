@@ -70,11 +70,12 @@ pub(super) async fn waiting(pool: &PgPool) -> Result<u64, Error> {
     Ok(row::count(query.fetch_one(pool).await?))
 }
 
-/// Removes old jobs.
+/// Removes old jobs. A cleanup that is not done yet keeps its family: without it, what it is to remove would stay for ever.
 pub(super) async fn expire(pool: &PgPool, before: Timestamp, limit: u32) -> Result<u64, Error> {
     let query = sqlx::query(
         "DELETE FROM jobs WHERE id IN (
              SELECT id FROM jobs WHERE finished_at IS NOT NULL AND parent IS NULL AND finished_at < $1
+                 AND NOT EXISTS (SELECT 1 FROM jobs AS task WHERE task.parent = jobs.id AND task.finished_at IS NULL)
              ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
          )",
     );

@@ -106,7 +106,7 @@ impl Operation for Waiting {
     }
 }
 
-/// Removes old jobs.
+/// Removes old jobs. A cleanup that is not done yet keeps its family: without it, what it is to remove would stay for ever.
 pub(super) struct Expire {
     pub(super) before: Timestamp,
     pub(super) limit: u32,
@@ -119,6 +119,8 @@ impl Operation for Expire {
         let mut delete = tx.write().prepare_cached(
             "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs
                                            WHERE finished_at IS NOT NULL AND parent IS NULL AND finished_at < ?
+                                               AND NOT EXISTS (SELECT 1 FROM jobs AS task
+                                                               WHERE task.parent = jobs.id AND task.finished_at IS NULL)
                                            ORDER BY finished_at LIMIT ?)",
         )?;
         let rows = delete.execute(params![self.before.as_microsecond(), self.limit])?;

@@ -275,13 +275,23 @@ async fn a_family_goes_together(#[values(Kind::Memory, Kind::File, Kind::Postgre
     let (world, plane) = (World::new(kind).await, PlaneId::random());
     let store = &*world.store;
     let (parent, tasks) = split(store, plane, 2).await;
-    let claimed = claim(store, plane).await;
-    go(store, step(&claimed, &cancelled(claimed.job.clone(), 6), Fate::Ended)).await;
+    let end_next = async |seconds| {
+        let claimed = claim(store, plane).await;
+        go(store, step(&claimed, &cancelled(claimed.job.clone(), seconds), Fate::Ended)).await;
+    };
+    end_next(6).await;
     assert_eq!(store.expire(at(100), 9).await, Ok(0), "its parent has not ended");
+    end_next(6).await;
+    let cleanup = task::new(&parent.job, TaskKind::Cleanup, at(7));
     let end = step(&parent, &cancelled(parent.job.clone(), 7), Fate::Ended);
-    go(store, Transition { certificate: Some("{}".to_owned()), ..end }).await;
+    go(store, Transition { certificate: Some("{}".to_owned()), tasks: vec![cleanup.clone()], ..end }).await;
+    assert_eq!(store.expire(at(100), 9).await, Ok(0), "what is left over of it is still there");
+    let other = started(store, &job(), plane).await;
+    go(store, step(&other, &cancelled(other.job.clone(), 8), Fate::Ended)).await;
+    assert_eq!(store.expire(at(100), 1).await, Ok(1), "it holds up no other");
+    end_next(99).await;
     assert_eq!(store.expire(at(100), 9).await, Ok(1));
-    for task in &tasks {
+    for task in tasks.iter().chain([&cleanup]) {
         assert_eq!(store.get(task.id).await, Ok(None));
     }
     assert_eq!(store.certificate(parent.job.id).await, Ok(None));
