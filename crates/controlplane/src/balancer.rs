@@ -69,6 +69,8 @@ struct Seen {
     answers: Option<bool>,
     /// Whether it is likely to have room.
     fill: Fill,
+    /// Whether it knows the tasks of split jobs, by its last answer; `None` where it gives none.
+    splits: Option<bool>,
 }
 
 /// What is thought of a worker's room. A guess: only its answer counts.
@@ -131,6 +133,12 @@ impl Balancer {
         Rooms::new(&self.workers, self.startup_timeout)
     }
 
+    /// Whether every worker answers, and none knows the tasks of split jobs.
+    #[must_use]
+    pub fn knows_no_tasks(&self) -> bool {
+        know_no_tasks(&self.workers)
+    }
+
     /// Notes that an attempt has ended on the worker at `address`.
     pub fn freed(&self, address: &str) {
         if let Some(worker) = self.workers.iter().find(|worker| worker.address.to_string() == address) {
@@ -163,6 +171,10 @@ impl Balancer {
     }
 }
 
+fn know_no_tasks(workers: &[Worker]) -> bool {
+    workers.iter().all(|worker| worker.seen().splits == Some(false))
+}
+
 impl Worker {
     fn turn(&self) -> Turn {
         let seen = self.seen();
@@ -180,6 +192,11 @@ impl Worker {
         self.seen().fill = fill;
     }
 
+    /// Notes whether it knows the tasks of split jobs; `None` where it does not answer.
+    fn splits(&self, splits: Option<bool>) {
+        self.seen().splits = splits;
+    }
+
     /// Notes that it would not say so any more if it had room.
     fn unwatched(&self) {
         let mut seen = self.seen();
@@ -191,6 +208,7 @@ impl Worker {
     /// Notes what it has answered.
     fn has(&self, status: &WorkerStatus) {
         let mut seen = self.seen();
+        seen.splits = Some(status.splits);
         if status.has_room() {
             seen.fill = Fill::Room;
         } else if seen.fill == Fill::Room {
@@ -218,6 +236,9 @@ impl Worker {
                 self.seen().avoid_until = None;
                 self.answer.notify_waiters();
             }
+        }
+        if error.is_some() {
+            self.splits(None);
         }
         let before = self.seen().answers.replace(error.is_none());
         match error {

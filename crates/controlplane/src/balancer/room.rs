@@ -21,6 +21,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// The workers, watched. While it lives, those that say that they are full need not be asked.
 pub struct Rooms<'a> {
+    workers: &'a [Worker],
     waits: FuturesUnordered<BoxFuture<'a, Watched<'a>>>,
 }
 
@@ -28,14 +29,14 @@ impl<'a> Rooms<'a> {
     /// Watches `workers`, each of which may take `limit` to answer.
     pub(super) fn new(workers: &'a [Worker], limit: Duration) -> Self {
         let waits = workers.iter().map(|worker| wait(Watched::new(worker, limit)));
-        Self { waits: waits.collect() }
+        Self { workers, waits: waits.collect() }
     }
 
-    /// Ends when a worker says that it has room, with `splits` one that knows the tasks of split jobs: each says it once,
-    /// and again after a while. Cancel safe.
+    /// Ends when a worker says that it has room, with `splits` one that knows the tasks of split jobs, unless no worker
+    /// does: each says it once, and again after a while. Cancel safe.
     pub async fn next(&mut self, splits: bool) {
         while let Some(watched) = self.waits.next().await {
-            let suits = watched.splits || !splits;
+            let suits = watched.splits || !splits || super::know_no_tasks(self.workers);
             self.waits.push(wait(watched));
             if suits {
                 return;
@@ -73,6 +74,9 @@ impl<'a> Watched<'a> {
             let status = if self.watch.is_some() { self.hear().await } else { self.ask().await };
             self.has_room = status.as_ref().is_some_and(WorkerStatus::has_room);
             self.splits = status.as_ref().is_some_and(|status| status.splits);
+            if let Some(status) = &status {
+                self.worker.splits(Some(status.splits));
+            }
             if self.has_room {
                 self.worker.tells(Fill::Room);
                 return self;
@@ -103,6 +107,7 @@ impl<'a> Watched<'a> {
             sleep(ASK).await;
         }
         let Ok((connection, status)) = Connection::open(&self.worker.address, self.limit).await else {
+            self.worker.splits(None);
             self.worker.back(self.pause).await;
             self.pause = (self.pause * 2).min(UNREACHABLE.1);
             return None;

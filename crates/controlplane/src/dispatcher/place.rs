@@ -96,9 +96,10 @@ impl Placement {
                 | worker_client::Error::Broken(_) => {}
             }
         }
-        // Waiting helps only while some worker did not say that.
+        // Waiting helps only while some worker did not say that; busy ones need not be asked what tasks they know.
+        let is_known_nowhere = self.job.spec.task.is_some() && shared.balancer.knows_no_tasks();
         match not_set_up.pop() {
-            Some(reason) if not_set_up.len() + 1 == shared.balancer.len() => {
+            Some(reason) if is_known_nowhere || not_set_up.len() + 1 == shared.balancer.len() => {
                 Placed::Refused(self.unplaced(true), reason)
             }
             reason => Placed::Nowhere(self.unplaced(reason.is_some() || choice.waits())),

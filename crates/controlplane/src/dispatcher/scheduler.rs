@@ -173,10 +173,21 @@ async fn start(shared: &Arc<Shared>, mut candidate: Candidate, mut candidates: C
             Ok(None) if splits => return Round::Again,
             Ok(None) => match timeout(PATIENCE, candidates.next()).await {
                 Ok(Some(next)) => candidate = next,
+                Ok(None) if shared.balancer.knows_no_tasks() => return give_up(shared, candidate, candidates).await,
                 Ok(None) | Err(_) => return unfit(shared).await,
             },
             Err(error) => return failed(&error),
         }
+    }
+}
+
+/// Only tasks wait, and all workers are of an older release that knows none. What they would wait for may never come, so a
+/// task is claimed to be refused, and its job is encoded whole.
+async fn give_up(shared: &Arc<Shared>, candidate: Candidate, candidates: Candidates<'_>) -> Round {
+    match shared.store.claim(shared.ownership.plane, Timestamp::now(), true).await {
+        Ok(Some(record)) => place(shared, record, candidate, candidates).await,
+        Ok(None) => unfit(shared).await,
+        Err(error) => failed(&error),
     }
 }
 
