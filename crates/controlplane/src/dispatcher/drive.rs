@@ -35,7 +35,8 @@ pub(super) struct Drive {
     certificate: Option<Box<Certificate>>,
     /// The worker did not confirm a cancellation: its lease is not renewed any more.
     pub(super) abandoned: bool,
-    /// The worker has said something of the attempt, to this process or to an earlier one.
+    /// The worker has said something of the attempt to this process. One that was taken over and is gone is not held against
+    /// its job: a restart of all machines would be.
     pub(super) heard: bool,
     /// True once a senseless report was logged: a worker may send millions.
     warned: bool,
