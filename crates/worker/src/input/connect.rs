@@ -49,12 +49,15 @@ pub(super) fn host(uri: &Uri) -> String {
 }
 
 impl Rules {
-    /// Connects to the host that `uri` names. `patience` bounds the look-up and each try.
+    /// Connects to the host that `uri` names. `patience` bounds the look-up, and all tries.
     pub(crate) async fn connect(&self, uri: &Uri, patience: Duration) -> Result<TcpStream, Error> {
         let host = host(uri);
         let mut last = Error::Unknown(host.clone());
-        for address in self.resolve(uri, patience).await? {
-            match timeout(patience, TcpStream::connect(address)).await {
+        let addresses = self.resolve(uri, patience).await?;
+        // So that the last one has its turn while somebody still waits.
+        let each = patience / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        for address in addresses {
+            match timeout(each, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Latency matters more than a few headers' worth of small packets.
                     let _ = stream.set_nodelay(true);

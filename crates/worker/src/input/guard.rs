@@ -9,7 +9,6 @@
 //! on without what it could not read there; over https a proxy that only hands bytes on would never know.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -42,18 +41,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::BoxError;
 use tower_http::timeout::TimeoutBody;
 
+use self::troubles::{Part, Troubles};
 use super::{
     connect::{self, Rules},
     trouble::Trouble,
 };
 
 mod tls;
-
-/// How many missing parts are remembered.
-const MAX_UNREAD: usize = 64;
-
-/// ffmpeg follows as many redirects in a row.
-const MAX_REDIRECTS: usize = 8;
+mod troubles;
 
 type Body = BoxBody<Bytes, BoxError>;
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -86,14 +81,12 @@ impl Guard {
 
     /// What went wrong; a refusal before anything else, otherwise the latest.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        self.troubles().latest.clone()
+        self.troubles().latest()
     }
 
     /// Why a part of the input was never read, though ffmpeg may have gone on without it.
     pub(crate) fn unread(&self) -> Option<Trouble> {
-        let troubles = self.troubles();
-        let refusal = troubles.latest.as_ref().filter(|trouble| trouble.is_refusal());
-        refusal.or_else(|| troubles.unread.values().next()).cloned()
+        self.troubles().unread()
     }
 
     fn troubles(&self) -> MutexGuard<'_, Troubles> {
@@ -103,42 +96,6 @@ impl Guard {
     /// True when a server sent a whole file where a part was asked for: ffmpeg cannot seek in it.
     pub(crate) fn ignores_ranges(&self) -> bool {
         self.ignores_ranges.load(Ordering::Relaxed)
-    }
-}
-
-/// What went wrong so far.
-#[derive(Debug, Default)]
-struct Troubles {
-    /// A refusal before anything else, otherwise the latest.
-    latest: Option<Trouble>,
-    /// What could not be read, by its URL. Another try may take it out.
-    unread: BTreeMap<String, Trouble>,
-    /// Redirects since the last answer that was none.
-    redirects: usize,
-}
-
-impl Troubles {
-    fn note(&mut self, uri: &Uri, trouble: Trouble) {
-        // A client may ask for what lies behind the end. And one part that is missing is enough to know: a playlist may
-        // name any number.
-        let is_missing = trouble != Trouble::Status(StatusCode::RANGE_NOT_SATISFIABLE);
-        if is_missing && self.unread.len() < MAX_UNREAD {
-            self.unread.insert(uri.to_string(), trouble.clone());
-        }
-        if !self.latest.as_ref().is_some_and(Trouble::is_refusal) {
-            self.latest = Some(trouble);
-        }
-    }
-
-    fn answered(&mut self, uri: &Uri, status: StatusCode) {
-        self.redirects = if status.is_redirection() { self.redirects + 1 } else { 0 };
-        if status.is_client_error() || status.is_server_error() {
-            self.note(uri, Trouble::Status(status));
-        } else if self.redirects >= MAX_REDIRECTS {
-            self.note(uri, Trouble::Redirects(uri.host().unwrap_or_default().to_owned()));
-        } else {
-            self.unread.remove(&uri.to_string());
-        }
     }
 }
 
@@ -212,28 +169,34 @@ impl Proxy {
             .preserve_header_case(true)
             .serve_connection(stream, handle)
             .with_upgrades();
-        // The only client is ffmpeg, which hangs up as it likes.
-        let _ = connection.await;
+        // The only client is ffmpeg, which hangs up as it likes; what it asks for comes from a playlist.
+        if connection.await.is_err_and(|error| error.is_parse()) {
+            let name = tunnel.as_ref().map(Authority::to_string).unwrap_or_default();
+            self.troubles().note(Part::unnamed(&name), Trouble::Malformed);
+        }
     }
 
     async fn handle(&self, request: Request<Incoming>, tunnel: Option<Authority>) -> Response<Body> {
-        let mut uri = request.uri().clone();
+        let mut part = Part::of(&request);
+        let uri = request.uri().clone();
         let answer = match tunnel {
             None if request.method() == Method::CONNECT => match self.rules.resolve(&uri, self.patience).await {
-                Ok(_) => self.tunnel(request),
-                Err(error) => Err(error.into()),
+                Err(error @ connect::Error::Forbidden { .. }) => Err(error.into()),
+                // What else is wrong shows when something is asked for, and may be over by then.
+                Ok(_) | Err(_) => self.tunnel(request),
             },
             None if uri.scheme() == Some(&Scheme::HTTP) => self.forward(request).await,
             Some(authority) if uri.authority().is_none() => {
-                uri = secure(authority, &uri);
-                self.forward(with_uri(request, uri.clone())).await
+                let request = with_uri(request, secure(authority, &uri));
+                part = Part::of(&request);
+                self.forward(request).await
             }
             None | Some(_) => Err(Trouble::NotHttp),
         };
         answer.unwrap_or_else(|trouble| {
             tracing::debug!(%uri, %trouble, "input request failed");
             let status = trouble.status();
-            self.troubles().note(&uri, trouble);
+            self.troubles().note(part, trouble);
             empty(status)
         })
     }
@@ -244,8 +207,14 @@ impl Proxy {
         let proxy = self.clone();
         self.spawn(async move {
             let Ok(client) = hyper::upgrade::on(request).await else { return };
-            if let Ok(Ok(client)) = timeout(proxy.patience, tls::acceptor().accept(TokioIo::new(client))).await {
-                proxy.serve(TokioIo::new(client), Some(authority)).await;
+            match timeout(proxy.patience, tls::acceptor().accept(TokioIo::new(client))).await {
+                Ok(Ok(client)) => proxy.serve(TokioIo::new(client), Some(authority)).await,
+                // Another error than that it hung up.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    let trouble = Trouble::Guard(authority.host().to_owned(), error.to_string());
+                    proxy.troubles().note(Part::unnamed(authority.as_str()), trouble);
+                }
+                Ok(Err(_)) | Err(_) => {}
             }
         });
         Ok(empty(StatusCode::OK))
@@ -253,8 +222,8 @@ impl Proxy {
 
     /// Asks the server that is named in absolute form (RFC 9112 section 3.2.2), or by the tunnel.
     async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Trouble> {
-        let uri = request.uri().clone();
-        let host = uri.host().ok_or(Trouble::NotHttp)?.to_owned();
+        let part = Part::of(&request);
+        let host = request.uri().host().ok_or(Trouble::NotHttp)?.to_owned();
         let wanted_range = request.headers().contains_key(header::RANGE);
         for hop_by_hop in ["connection", "proxy-connection", "proxy-authorization", "keep-alive", "upgrade", "te"] {
             request.headers_mut().remove(hop_by_hop);
@@ -262,13 +231,13 @@ impl Proxy {
         let answer = timeout(self.patience, self.client.request(request)).await;
         let answer =
             answer.map_err(|_| Trouble::NoAnswer(host.clone()))?.map_err(|error| Trouble::of(host.clone(), &error))?;
-        self.troubles().answered(&uri, answer.status());
+        self.troubles().answered(&part, &answer);
         if wanted_range && answer.status() == StatusCode::OK {
             self.ignores_ranges.store(true, Ordering::Relaxed);
         }
         let (proxy, patience) = (self.clone(), self.patience);
         let broken = move |error: BoxError| {
-            proxy.troubles().note(&uri, Trouble::broken(host.clone(), &*error));
+            proxy.troubles().note(part.clone(), Trouble::broken(host.clone(), &*error));
             error
         };
         // Time counts while ffmpeg wants more, not while it has enough.

@@ -22,6 +22,12 @@ pub(crate) enum Trouble {
     /// It stopped in the middle of an answer.
     #[error("{0} stopped sending")]
     Stopped(String),
+    /// ffmpeg broke off TLS with the guard.
+    #[error("{0} cannot be asked: ffmpeg and the worker do not agree on TLS: {1}")]
+    Guard(String, String),
+    /// ffmpeg asked for something that is no URL.
+    #[error("names something that is no URL")]
+    Malformed,
     /// It answered with an error.
     #[error("the server answered {0}")]
     Status(StatusCode),
@@ -66,6 +72,8 @@ impl Trouble {
             | Self::NoAnswer(_)
             | Self::Broken(..)
             | Self::Stopped(_)
+            | Self::Guard(..)
+            | Self::Malformed
             | Self::Status(_)
             | Self::Redirects(_) => false,
         }
@@ -78,7 +86,9 @@ impl Trouble {
                 StatusCode::GATEWAY_TIMEOUT
             }
             Self::Connect(connect::Error::Forbidden { .. }) | Self::NotHttp => StatusCode::FORBIDDEN,
-            Self::Connect(_) | Self::Broken(..) | Self::Redirects(_) => StatusCode::BAD_GATEWAY,
+            Self::Connect(_) | Self::Broken(..) | Self::Guard(..) | Self::Malformed | Self::Redirects(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::Status(status) => *status,
         }
     }

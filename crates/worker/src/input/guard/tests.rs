@@ -171,44 +171,52 @@ async fn a_body_that_breaks_off_is_unread() {
     assert!(trouble.starts_with("127.0.0.1 broke the connection: "), "{trouble}");
 }
 
-fn uri(text: &'static str) -> Uri {
-    Uri::from_static(text)
-}
-
-#[test]
-fn a_part_that_was_read_in_another_try_is_not_unread() {
-    let mut troubles = Troubles::default();
-    troubles.answered(&uri("http://h/1.ts"), StatusCode::SERVICE_UNAVAILABLE);
-    troubles.answered(&uri("http://h/2.ts"), StatusCode::OK);
-    assert_eq!(troubles.unread.len(), 1);
-    troubles.answered(&uri("http://h/1.ts"), StatusCode::PARTIAL_CONTENT);
-    assert!(troubles.unread.is_empty());
-}
-
-#[test]
-fn a_range_behind_the_end_is_not_a_missing_part() {
-    let mut troubles = Troubles::default();
-    troubles.answered(&uri("http://h/a.mp4"), StatusCode::RANGE_NOT_SATISFIABLE);
-    assert!(troubles.unread.is_empty() && troubles.latest.is_some());
-}
-
-#[test]
-fn only_many_redirects_in_a_row_are_too_many() {
-    let (mut troubles, here) = (Troubles::default(), uri("http://h/a.mp4"));
-    for _ in 1..MAX_REDIRECTS {
-        troubles.answered(&here, StatusCode::FOUND);
-    }
-    troubles.answered(&here, StatusCode::OK);
-    assert!(troubles.latest.is_none());
-    for _ in 0..MAX_REDIRECTS {
-        troubles.answered(&here, StatusCode::FOUND);
-    }
-    assert_eq!(troubles.latest, Some(Trouble::Redirects("h".to_owned())));
-}
-
 #[tokio::test]
 async fn a_refused_part_is_unread() {
     let (server, guard) = (server(None).await, guard(Rules::default(), PATIENCE).await);
     ask(&guard, &get(server)).await;
     assert!(guard.unread().expect("noted").is_refusal());
+}
+
+async fn noted(guard: &Guard) -> Trouble {
+    let look = async {
+        loop {
+            match guard.unread() {
+                Some(trouble) => return trouble,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    timeout(PATIENCE, look).await.expect("noted")
+}
+
+/// ffmpeg would go on without it.
+#[tokio::test]
+async fn a_request_for_no_url_is_noted() {
+    let guard = guard(open(), PATIENCE).await;
+    let answer = ask(&guard, "GET http://h/a b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(noted(&guard).await, Trouble::Malformed);
+}
+
+#[tokio::test]
+async fn a_client_that_insists_on_a_known_certificate_is_noted() {
+    let (server, guard) = (server(None).await, guard(open(), PATIENCE).await);
+    let mut stream = TcpStream::connect(guard.address()).await.expect("connects");
+    let connect = format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\n\r\n");
+    stream.write_all(connect.as_bytes()).await.expect("writes");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("an answer"));
+    }
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("they are ring's")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    let shaken = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    assert!(shaken.is_err());
+    let trouble = noted(&guard).await;
+    assert!(matches!(&trouble, Trouble::Guard(host, _) if host == "127.0.0.1"), "{trouble}");
 }
