@@ -53,7 +53,7 @@ pub(crate) fn chunk(order: &Order<'_>, cut: &Cut) -> Vec<OsString> {
         args.add(["-map", &format!("[v{number}]")]);
         codec(&mut args, order);
         rate(&mut args, 0, rendition.rate);
-        args.add(["-threads", &cut.chunk.threads.to_string()]);
+        threads(&mut args, cut.chunk.threads);
         if let Some(expression) = key_frames(order.preset, cut) {
             args.add(["-force_key_frames:v", &expression]);
         }
@@ -76,6 +76,15 @@ pub(crate) fn audio(order: &Order<'_>) -> Option<Vec<OsString>> {
     args.add(["-f", "mp4", AUDIO_FILE]);
     args.add(["-map", &format!("0:{}", order.video.index), "-c", "copy", "-f", "null", "-"]);
     Some(args.0)
+}
+
+/// x264 looks ahead in a thread of its own where it has more than one, and what it then decides depends on how far the
+/// encoder is: some sources get other bytes on a busy machine.
+fn threads(args: &mut Args, count: u32) {
+    args.add(["-threads", &count.to_string()]);
+    if count > 1 {
+        args.add(["-x264-params", "sync-lookahead=0"]);
+    }
 }
 
 /// A rendition's file, and the list of what was put into it. The encoder hands its packets to both: to read the file back

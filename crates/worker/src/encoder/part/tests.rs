@@ -253,9 +253,10 @@ async fn a_chunk_with_two_threads_has_the_same_bytes() {
     let cut = Cut { index, grid, chunk };
     let args = chunk_arguments(&bench.order(&preset, &media, bench.folder.path()), &cut);
     assert!(args.windows(2).any(|args| args == ["-threads", "2"]), "{args:?}");
-    let folders = ["alone", "one of three", "two of three", "three of three"];
-    let alone = bench.chunk(&preset, &media, &cut, folders[0]).await.expect("encoded");
-    let others = folders[1..].iter().map(|folder| bench.chunk(&preset, &media, &cut, folder));
+    // Sixteen at a time, so that threads wait for a core at any moment.
+    let folders: Vec<_> = (0..16).map(|number| number.to_string()).collect();
+    let alone = bench.chunk(&preset, &media, &cut, "alone").await.expect("encoded");
+    let others = folders.iter().map(|folder| bench.chunk(&preset, &media, &cut, folder));
     let read =
         |files: Files| files.into_iter().map(|(_, path)| std::fs::read(path).expect("there")).collect::<Vec<_>>();
     let alone = read(alone);
