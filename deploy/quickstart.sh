@@ -86,7 +86,7 @@ install_tools() {
 }
 
 build() {
-  say "Building (some minutes the first time)"
+  say "Building (about ten minutes the first time)"
   cd -- "$root"
   cargo build --release --locked --workspace --exclude e2e --exclude bench
   # Wherever cargo's configuration puts it.
