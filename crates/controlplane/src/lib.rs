@@ -12,6 +12,7 @@ pub mod healthcheck;
 pub mod job;
 pub mod limits;
 pub mod metrics;
+mod object;
 pub mod open_files;
 pub mod server;
 pub mod store;

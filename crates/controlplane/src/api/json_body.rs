@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::Error;
+use crate::object::Object;
 
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -35,12 +36,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    // serde would take a list for the fields in their order.
-    if body.trim_ascii_start().starts_with(b"[") {
-        return Err(Error::Syntax("invalid type: sequence, expected an object".to_owned()));
-    }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (field, error) = (error.path().to_string(), error.into_inner());
         if error.is_data() && field != "." {
             Error::Type { field, reason: error.to_string() }
@@ -64,8 +61,9 @@ mod tests {
     #[case("{", "invalid JSON: EOF while parsing an object at line 1 column 1")]
     #[case("{} {}", "invalid JSON: trailing characters at line 1 column 4")]
     #[case("7", "invalid JSON: invalid type: integer `7`, expected an object at line 1 column 1")]
-    #[case(r#" ["file:///a.mp4"]"#, "invalid JSON: invalid type: sequence, expected an object")]
+    #[case(r#" ["file:///a.mp4"]"#, "invalid JSON: invalid type: sequence, expected an object at line 1 column 1")]
     #[case(r#"{"preset":7}"#, "preset: invalid type: integer `7`, expected a string at line 1 column 11")]
+    #[case(r#"{"output":["s3"]}"#, "output: invalid type: sequence, expected an object at line 1 column 10")]
     #[case(r#"{"output":{"path":[]}}"#, "output.path: invalid type: sequence, expected a string at line 1 column 18")]
     fn what_is_wrong_is_named(#[case] body: &str, #[case] message: &str) {
         assert_eq!(parse::<JobRequest>(body.as_bytes()).expect_err("a wrong body").to_string(), message);

@@ -15,6 +15,7 @@ use service::key;
 use utoipa::ToSchema;
 
 use super::Task;
+use crate::object::Object;
 
 /// For requests that name none.
 const DEFAULT_PRIORITY: i64 = 50;
@@ -24,7 +25,6 @@ const MAX_PRIORITY: u8 = 100;
 
 /// What a client sends to create a job. Fields that are not named here are ignored.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub struct JobRequest {
     /// Where the source is: an `http`, `https` or `s3` URL, or a `file` URL inside the worker's `INPUT_DIR`.
     #[schema(required, nullable = false, example = "https://example.com/video.mp4", max_length = 8192)]
@@ -33,8 +33,8 @@ pub struct JobRequest {
     #[schema(required, nullable = false, example = "720p_h264")]
     preset: Option<String>,
     /// Where the result goes.
-    #[schema(required, nullable = false)]
-    output: Option<OutputRequest>,
+    #[schema(required, nullable = false, value_type = OutputRequest)]
+    output: Option<Object<OutputRequest>>,
     /// Told the outcome: an `http` or `https` URL.
     #[schema(nullable = false)]
     callback_url: Option<String>,
@@ -49,7 +49,6 @@ pub struct JobRequest {
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub struct OutputRequest {
     /// `s3` or `local`.
     #[schema(required, nullable = false, example = "s3")]
@@ -163,7 +162,7 @@ impl JobRequest {
         let input_url = required("input_url", self.input_url)?;
         at("input_url", url::check_input(&input_url))?;
         let preset = find_preset(&required("preset", self.preset)?)?;
-        let output = required("output", self.output)?.check(preset)?;
+        let output = required("output", self.output)?.0.check(preset)?;
         if let Some(callback_url) = &self.callback_url {
             at("callback_url", url::check_callback(callback_url))?;
         }
