@@ -243,7 +243,7 @@ Another job (sources are files in $run/input, or URLs):
   curl -N $api/api/v1/jobs/JOB_ID/stream
 URLS
   # Ctrl-C is how this ends well.
-  trap 'exit 0' INT TERM HUP
+  trap 'say "Stopping" && exit 0' INT TERM HUP
   wait -n "${started[@]}" || true
   die "a server has ended by itself; the logs are in $run/logs"
 }
