@@ -103,8 +103,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut changes: Receiver<Change>) {
         match change {
             Ok(Change::Job(id)) => shared.refresh_watched(id).await,
             Ok(Change::Cancel(id)) => {
-                if let Some(handle) = shared.live.handle(id) {
-                    handle.cancel.cancel();
+                match shared.live.handle(id) {
+                    Some(handle) => handle.cancel.cancel(),
+                    // It was on its way back into the queue when the wish was written down.
+                    None => shared.cancel_waiting(id).await,
                 }
             }
             Ok(Change::Progress { id, event, update }) => {

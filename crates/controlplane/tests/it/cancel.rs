@@ -1,5 +1,9 @@
 //! Cancellation, and what may come between it and the end.
 
+use std::path::Path;
+
+use controlplane::store::{self, Database, StoreConfig};
+use e2e::Postgres;
 use proto::v1::JobStatus::{Cancelled, Processing};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -67,6 +71,26 @@ async fn a_worker_that_dies_of_a_cancellation_has_cancelled() {
     job.leave();
     let events = plane.events(&id).await.rest().await;
     assert_eq!(statuses(&events).last(), Some(&"JOB_STATUS_CANCELLED"));
+}
+
+/// Its wish meets the end of an attempt: when it is told, the job waits already.
+#[tokio::test]
+async fn a_job_that_waits_ends_when_another_control_plane_writes_the_wish_down() {
+    let mut worker = Stub::with_leases(1).await;
+    let database = Database::parse(&Postgres::shared().await.database(), Path::new("")).expect("a database");
+    let plane = Plane::start(&[worker.address], |config| {
+        config.database = database.clone();
+        config.max_queued_jobs = 10;
+    })
+    .await;
+    plane.accepted().await;
+    let _busy = worker.job().await;
+    let id = plane.accepted().await;
+    let other = store::open(&StoreConfig { database }).await.expect("a good store");
+    other.request_cancel(id.parse().expect("an id")).await.expect("the store answers");
+    let events = plane.events(&id).await.rest().await;
+    assert_eq!(statuses(&events), ["JOB_STATUS_QUEUED", "JOB_STATUS_CANCELLED"]);
+    other.close().await;
 }
 
 #[tokio::test]
