@@ -1,6 +1,9 @@
 //! Keeps the lease of an attempt alive while its stream is open, whatever else its driver waits for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -65,24 +68,60 @@ async fn keep(
     unknown: CancellationToken,
     closed: CancellationToken,
 ) {
+    let (fence, connection, unknown, closed) = (&fence, &connection, &unknown, &closed);
     loop {
         let pace = fence.lock().pace();
-        if shared.ownership.holds() {
-            // Twice: the first call hears the clock, and the second makes the lease last from it.
-            for _ in 0..2 {
-                let clock = fence.lock().renewal();
-                match connection.renew(attempt, clock, pace.min(shared.limits.question)).await {
-                    Ok(renewed) if renewed.known => fence.lock().heard(renewed.clock, Instant::now()),
-                    Ok(_) => return unknown.cancel(),
-                    Err(error) => {
-                        tracing::debug!(job.id = %attempt.job, error = error.chain(), "lease cannot be renewed");
-                        if connection.is_closed() {
-                            return closed.cancel();
-                        }
+        let limit = pace.min(shared.limits.question);
+        let renew = || async move {
+            let clock = fence.lock().renewal();
+            match connection.renew(attempt, clock, limit).await {
+                Ok(renewed) if renewed.known => fence.lock().heard(renewed.clock, Instant::now()),
+                Ok(_) => return ControlFlow::Break(unknown),
+                Err(error) => {
+                    tracing::debug!(job.id = %attempt.job, error = error.chain(), "lease cannot be renewed");
+                    if connection.is_closed() {
+                        return ControlFlow::Break(closed);
                     }
                 }
             }
+            ControlFlow::Continue(())
+        };
+        if let ControlFlow::Break(end) = twice(|| shared.ownership.holds(), renew).await {
+            return end.cancel();
         }
         sleep(pace).await;
+    }
+}
+
+/// Renews twice: the first call hears the clock, and the second makes the lease last from it. Each only while the process's
+/// own lease holds, which may lapse during the first: whoever took the job over counts on the worker's to run out.
+async fn twice<B, F>(holds: impl Fn() -> bool, renew: impl Fn() -> F) -> ControlFlow<B>
+where
+    F: Future<Output = ControlFlow<B>>,
+{
+    for _ in 0..2 {
+        if holds() {
+            renew().await?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, convert::Infallible};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_may_have_lost_a_job_during_a_renewal_does_not_renew_again() {
+        let (holds, renewals) = (Cell::new(true), Cell::new(0));
+        let renew = || async {
+            renewals.set(renewals.get() + 1);
+            holds.set(false);
+            ControlFlow::<Infallible>::Continue(())
+        };
+        assert!(twice(|| holds.get(), renew).await.is_continue());
+        assert_eq!(renewals.get(), 1);
     }
 }
