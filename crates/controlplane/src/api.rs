@@ -40,7 +40,6 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{error::Error, store_health::StoreHealth};
 
@@ -74,7 +73,7 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let (router, document) = open_api_router(&api).split_for_parts();
     router
-        .merge(SwaggerUi::new("/swagger").url("/api/openapi.json", document))
+        .merge(openapi::pages(&document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(layers)

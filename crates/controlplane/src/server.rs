@@ -49,6 +49,10 @@ const PAUSE: Duration = Duration::from_mins(2);
 /// Time between pings on an HTTP/2 connection, so that a vanished listener is noticed.
 const PING: Duration = Duration::from_secs(30);
 
+/// Requests at a time on an HTTP/2 connection: as few as RFC 9113 (section 6.5.2) finds advisable. Answers that a client does
+/// not read are kept for it.
+const STREAMS: u32 = 100;
+
 /// Pause after a failed accept: the usual cause, too many open files, does not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -183,7 +187,7 @@ fn http2(stream: TokioIo<Whole>, router: Router, watcher: Watcher) -> impl Futur
         request
     }));
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.timer(TokioTimer::new()).keep_alive_interval(PING);
+    builder.timer(TokioTimer::new()).keep_alive_interval(PING).max_concurrent_streams(STREAMS);
     while_used(Box::pin(watcher.watch(builder.serve_connection(stream, service))), asked)
 }
 

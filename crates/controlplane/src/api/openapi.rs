@@ -1,5 +1,6 @@
-//! What the `OpenAPI` document says beside the routes, which describe themselves.
+//! What the `OpenAPI` document says beside the routes, which describe themselves, and where it is.
 
+use axum::{Router, body::Bytes, http::header::CONTENT_TYPE, routing::get};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -7,6 +8,7 @@ use utoipa::{
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,6 +37,17 @@ impl Modify for ApiKey {
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("api_key", SecurityScheme::Http(http));
     }
+}
+
+/// Where the document is.
+const PATH: &str = "/api/openapi.json";
+
+/// The whole document, and a page that shows it. Its text is made once: clients without a key, who may leave any number of
+/// answers unread, share it.
+pub(super) fn pages<S: Clone + Send + Sync + 'static>(document: &utoipa::openapi::OpenApi) -> Router<S> {
+    let text = Bytes::from(document.to_json().expect("a document is JSON"));
+    let answer = move || std::future::ready(([(CONTENT_TYPE, "application/json")], text.clone()));
+    Router::new().route(PATH, get(answer)).merge(SwaggerUi::new("/swagger").config(Config::from(PATH)))
 }
 
 /// The document without its routes.

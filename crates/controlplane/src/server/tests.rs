@@ -49,6 +49,17 @@ async fn a_client_that_sends_no_request_is_dropped(#[case] sent: &[u8]) {
     lifecycle.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_has_room_for_a_hundred_requests_and_no_more() {
+    let lifecycle = Lifecycle::new();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut said = Vec::new();
+    connect(start(1, Router::new(), &lifecycle).await, preface).await.read_to_end(&mut said).await.expect("a close");
+    // RFC 9113, section 6.5.2: SETTINGS_MAX_CONCURRENT_STREAMS.
+    assert!(said.windows(6).any(|setting| setting == [0, 3, 0, 0, 0, 100]), "{said:?}");
+    lifecycle.abort();
+}
+
 /// A request whose head has so many bytes.
 fn head(length: usize, method: &str, fields: &str) -> String {
     let begin = format!("{method} / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{fields}Cookie: ");
