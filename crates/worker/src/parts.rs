@@ -4,10 +4,14 @@
 //! its files first, and last a list of them, `part.json`, with their lengths and hashes. So a part is there whole or not
 //! at all, and a later attempt of the same task finds it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use proto::v1::{Part, StoredFile};
+use tokio::time::timeout;
 
 use crate::{
     permit::Permit,
@@ -24,6 +28,9 @@ const LIST: &str = "part.json";
 
 /// Name of the marker in a folder that workers share.
 const SHARED: &str = "shared";
+
+/// How long a look at the marker may hold up whoever offers a task.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How many files of a part are fetched at once.
 const FILES_AT_ONCE: usize = 4;
@@ -130,6 +137,13 @@ pub(crate) async fn mark(storage: &Storage, parent: &str, permit: &Permit) -> Re
 /// When that cannot be found out.
 pub(crate) async fn is_shared(storage: &Storage, parent: &str) -> Result<bool, Error> {
     storage.is_marked(&folder(parent, SHARED)).await
+}
+
+/// Whether this worker may have the same storage as the job's planner. Whoever offers a task waits for the answer, and
+/// offers no other meanwhile: what cannot be found out at once shows when the parts are used.
+pub(crate) async fn may_be_shared(storage: &Storage, parent: &str) -> bool {
+    let asked = timeout(LOOK, is_shared(storage, parent)).await;
+    !matches!(asked, Ok(Ok(false)))
 }
 
 fn folder(parent: &str, name: &str) -> String {

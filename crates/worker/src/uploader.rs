@@ -227,7 +227,7 @@ impl Storage {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    pub(crate) use super::s3::tests::server::Server;
+    pub(crate) use super::s3::tests::server::{Network, Server};
     use super::*;
     use crate::failure::Blame;
 

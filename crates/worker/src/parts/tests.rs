@@ -3,14 +3,17 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::uploader::{Local, S3, tests::Server};
+use crate::uploader::{
+    Local, S3,
+    tests::{Network, Server},
+};
 
 struct Case {
     storage: Storage,
     scratch: TempDir,
     root: PathBuf,
     /// Removed and stopped when they are dropped.
-    _kept: (Option<TempDir>, Option<Server>),
+    kept: (Option<TempDir>, Option<Server>),
 }
 
 async fn cases() -> [Case; 2] {
@@ -22,9 +25,9 @@ async fn cases() -> [Case; 2] {
             storage: Storage::Local(local),
             scratch: scratch(),
             root: folder.path().to_owned(),
-            _kept: (Some(folder), None),
+            kept: (Some(folder), None),
         },
-        Case { storage: Storage::S3(s3), scratch: scratch(), root: server.object(""), _kept: (None, Some(server)) },
+        Case { storage: Storage::S3(s3), scratch: scratch(), root: server.object(""), kept: (None, Some(server)) },
     ]
 }
 
@@ -113,7 +116,17 @@ async fn nothing_is_left_of_a_jobs_parts_and_all_of_others() {
         assert!(!case.root.join(".flux-parts/job/chunk-00000/v0.mp4").exists());
         assert!(is_shared(&case.storage, "job-2").await.expect("can be asked"));
         assert!(!is_shared(&case.storage, "job").await.expect("can be asked"));
+        assert!(!may_be_shared(&case.storage, "job").await);
     }
+}
+
+#[tokio::test]
+async fn a_storage_that_does_not_answer_holds_nobody_up() {
+    let [_, case] = cases().await;
+    let server = case.kept.1.as_ref().expect("a server");
+    server.set(Network::Silent);
+    let looked = timeout(LOOK * 3, may_be_shared(&case.storage, "job")).await;
+    assert_eq!(looked, Ok(true), "it shows when the parts are used");
 }
 
 #[tokio::test]
@@ -147,4 +160,12 @@ async fn a_storage_that_denies_parts_says_so() {
             Storage::Local(_) => assert_eq!(marked, Ok(()), "a name like any other"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_marker_that_cannot_be_read_does_not_stay() {
+    let [_, case] = cases().await;
+    let marked = mark(&case.storage, "write-only", &Permit::unleased()).await.expect("answers");
+    assert!(marked.is_err_and(|why| why.contains("access denied")));
+    assert!(!case.root.join(".flux-parts/write-only/shared").exists());
 }

@@ -129,8 +129,7 @@ impl Order {
     pub(crate) async fn is_reachable(&self) -> bool {
         match (&self.work, self.work.parent()) {
             (Work::Cleanup { .. }, _) if self.attempt > 1 => true,
-            // What cannot be found out now shows when the parts are used.
-            (_, Some(parent)) => parts::is_shared(&self.storage, parent).await.unwrap_or(true),
+            (_, Some(parent)) => parts::may_be_shared(&self.storage, parent).await,
             (_, None) => true,
         }
     }

@@ -2,6 +2,7 @@
 //! it may do all that split jobs need.
 
 use aws_sdk_s3::{
+    Client,
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     operation::head_object::HeadObjectError,
@@ -22,6 +23,19 @@ impl S3 {
         if let Err(error) = put.customize().interceptor(Gate::Publish(permit.clone())).send().await {
             return self.denied("upload", key, &error);
         }
+        let seen = self.see(client, key).await;
+        if !matches!(seen, Ok(Ok(()))) {
+            // A job that is not split has no cleanup. Should it stay, it is empty.
+            let delete = client.delete_object().bucket(&self.bucket).key(key);
+            if let Err(error) = delete.customize().interceptor(Gate::Publish(permit.clone())).send().await {
+                let error = cause::error("delete", &self.bucket, key, &error);
+                tracing::warn!(%error, "a marker of a job that is not split stays");
+            }
+        }
+        seen
+    }
+
+    async fn see(&self, client: &Client, key: &str) -> Result<Result<(), String>, Error> {
         if let Err(error) = client.get_object().bucket(&self.bucket).key(key).send().await {
             return self.denied("read", key, &error);
         }

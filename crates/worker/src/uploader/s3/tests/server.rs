@@ -41,7 +41,7 @@ pub(super) const SECRET: &str = "right secret";
 
 /// What the network does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Network {
+pub(crate) enum Network {
     /// Everything passes.
     Whole,
     /// After so many bytes from the client the server is gone, for good.
@@ -90,7 +90,7 @@ impl Server {
         self.client(SECRET)
     }
 
-    pub(super) fn set(&self, network: Network) {
+    pub(crate) fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
 
@@ -180,6 +180,7 @@ impl Handler {
         self.note('+', &event);
         let response = match refusal(&path) {
             Some((status, code)) => Ok(refuse(status, code)),
+            None if request.method() == Method::GET && path.contains("write-only") => Ok(refuse(403, "AccessDenied")),
             // The connection is closed without an answer, and without having read the body.
             None if request.method() == Method::PUT && path.contains("unheard") => {
                 Err(HttpError::new("unheard".into()))
