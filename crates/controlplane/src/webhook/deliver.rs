@@ -54,7 +54,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bounds: Bounds { at_once: 16, per_host: 2, waiting: 1024, waiting_for_slow: 32 },
+            bounds: Bounds {
+                at_once: 16,
+                per_host: 2,
+                to_strangers: 8,
+                waiting: 1024,
+                waiting_for_strangers: 512,
+                waiting_for_slow: 32,
+            },
             schedule: Schedule::default(),
             patience: Duration::from_secs(15),
             hold: Duration::from_mins(2),
@@ -151,7 +158,7 @@ impl Deliverer {
         (turn, settlement, slow)
     }
 
-    fn judge(&self, Turn { callback, host }: &Turn, outcome: &Outcome) -> Settlement {
+    fn judge(&self, Turn { callback, host, .. }: &Turn, outcome: &Outcome) -> Settlement {
         let (id, job) = (callback.id.0, callback.job);
         match outcome {
             Outcome::Delivered => {

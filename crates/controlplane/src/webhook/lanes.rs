@@ -1,4 +1,5 @@
-//! Which callbacks are sent at the same time: few to one host, so that a dead one does not hold up the others. Pure.
+//! Which callbacks are sent at the same time: few to one host, so that a dead one does not hold up the others, and not too
+//! many to hosts that have not answered quickly of late. Pure.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -17,8 +18,12 @@ pub struct Bounds {
     pub at_once: usize,
     /// Sent to one host at the same time.
     pub per_host: usize,
+    /// Sent at the same time to hosts that are not known to answer quickly.
+    pub to_strangers: usize,
     /// Held in memory until it is their turn.
     pub waiting: usize,
+    /// Of these, for hosts that are not known to answer quickly. Others stay in the store until they are due again.
+    pub waiting_for_strangers: usize,
     /// Of these, for a host that fails or is slow. Others stay in the store until they are due again.
     pub waiting_for_slow: usize,
 }
@@ -28,6 +33,8 @@ pub struct Bounds {
 pub(super) struct Turn {
     pub(super) callback: Callback,
     pub(super) host: String,
+    /// The host is not known to answer quickly.
+    to_stranger: bool,
 }
 
 /// Callbacks that this process has taken from the store.
@@ -37,7 +44,29 @@ pub(super) struct Lanes {
     waiting: VecDeque<Waiting>,
     hosts: HashMap<String, Host>,
     held: HashSet<CallbackId>,
+    quick: Quick,
     running: usize,
+    running_to_strangers: usize,
+}
+
+/// Hosts that answered quickly when they were last sent a callback, the latest last.
+#[derive(Debug, Default)]
+struct Quick(VecDeque<String>);
+
+impl Quick {
+    fn has(&self, host: &str) -> bool {
+        self.0.iter().any(|known| known == host)
+    }
+
+    fn note(&mut self, host: &str, slow: bool) {
+        self.0.retain(|known| known != host);
+        if !slow {
+            self.0.push_back(host.to_owned());
+            if self.0.len() > MAX_QUICK {
+                self.0.pop_front();
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +87,7 @@ struct Host {
 impl Lanes {
     pub(super) fn new(bounds: Bounds) -> Self {
         let (waiting, hosts, held) = (VecDeque::new(), HashMap::new(), HashSet::new());
-        Self { bounds, waiting, hosts, held, running: 0 }
+        Self { bounds, waiting, hosts, held, quick: Quick::default(), running: 0, running_to_strangers: 0 }
     }
 
     /// How many more may be held.
@@ -69,11 +98,14 @@ impl Lanes {
     /// Holds a callback until it is its turn, or lets it be: it is due again once `hold` is over.
     pub(super) fn hold(&mut self, callback: Callback, until: Instant) {
         let host = host(&callback.url);
+        let to_stranger = !self.quick.has(&host);
+        let strangers = self.waiting.iter().filter(|waiting| waiting.turn.to_stranger).count();
+        let crowded = to_stranger && strangers >= self.bounds.waiting_for_strangers;
         let lane = self.hosts.entry(host.clone()).or_default();
-        let full = lane.slow && lane.waiting >= self.bounds.waiting_for_slow;
+        let full = crowded || (lane.slow && lane.waiting >= self.bounds.waiting_for_slow);
         if !full && self.held.insert(callback.id) {
             lane.waiting += 1;
-            self.waiting.push_back(Waiting { turn: Turn { callback, host }, until });
+            self.waiting.push_back(Waiting { turn: Turn { callback, host, to_stranger }, until });
         } else {
             self.forget(&host);
         }
@@ -83,7 +115,9 @@ impl Lanes {
     pub(super) fn start(&mut self, now: Instant) -> Option<Turn> {
         while self.running < self.bounds.at_once {
             let free = |waiting: &Waiting| {
-                self.hosts.get(&waiting.turn.host).is_none_or(|host| host.running < self.bounds.per_host)
+                let Turn { host, to_stranger, .. } = &waiting.turn;
+                let has_room = !to_stranger || self.running_to_strangers < self.bounds.to_strangers;
+                has_room && self.hosts.get(host).is_none_or(|lane| lane.running < self.bounds.per_host)
             };
             let Waiting { turn, until } = self.waiting.remove(self.waiting.iter().position(free)?)?;
             let lane = self.hosts.entry(turn.host.clone()).or_default();
@@ -91,6 +125,7 @@ impl Lanes {
             if until > now {
                 lane.running += 1;
                 self.running += 1;
+                self.running_to_strangers += usize::from(turn.to_stranger);
                 return Some(turn);
             }
             self.let_go(&turn);
@@ -101,6 +136,11 @@ impl Lanes {
     /// Notes that a callback was sent, or was not, and how long that took.
     pub(super) fn end(&mut self, turn: &Turn, slow: bool) {
         self.running -= 1;
+        self.running_to_strangers -= usize::from(turn.to_stranger);
+        self.quick.note(&turn.host, slow);
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.turn.host == turn.host) {
+            waiting.turn.to_stranger = slow;
+        }
         let lane = self.hosts.entry(turn.host.clone()).or_default();
         lane.running -= 1;
         lane.slow = slow;
@@ -137,6 +177,9 @@ impl Lanes {
     }
 }
 
+/// Hosts that are known to answer quickly, at most.
+const MAX_QUICK: usize = 256;
+
 /// Longer than this is slow.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
 
@@ -152,7 +195,8 @@ mod tests {
     use super::*;
     use crate::job::JobId;
 
-    const BOUNDS: Bounds = Bounds { at_once: 3, per_host: 2, waiting: 8, waiting_for_slow: 2 };
+    const BOUNDS: Bounds =
+        Bounds { at_once: 3, per_host: 2, to_strangers: 3, waiting: 8, waiting_for_strangers: 8, waiting_for_slow: 2 };
 
     fn callback(id: u128, host: &str) -> Callback {
         Callback {
@@ -204,6 +248,27 @@ mod tests {
         lanes.end(&turns[1], false);
         lanes.hold(callback(9, "slow"), now + Duration::from_mins(1));
         assert_eq!(lanes.room(), 8 - 3, "until it is quick again");
+    }
+
+    #[tokio::test]
+    async fn strangers_leave_room_for_those_who_answer() {
+        let bounds = Bounds { to_strangers: 2, waiting_for_strangers: 3, ..BOUNDS };
+        let (mut lanes, now) = (Lanes::new(bounds), Instant::now());
+        let hold = |lanes: &mut Lanes, id, host| lanes.hold(callback(id, host), now + Duration::from_mins(1));
+        hold(&mut lanes, 0, "friend");
+        let turns = started(&mut lanes, now);
+        lanes.end(&turns[0], false);
+        for (id, host) in (1..).zip(["a", "b", "c", "d", "friend", "friend"]) {
+            hold(&mut lanes, id, host);
+        }
+        // The third stranger waits for the others, the fourth in the store.
+        let turns = started(&mut lanes, now);
+        assert_eq!(ids(&turns), [1, 2, 5]);
+        assert_eq!(lanes.room(), 8 - 2);
+        lanes.end(&turns[2], true);
+        assert_eq!(ids(&started(&mut lanes, now)), [0; 0], "who is slow is a stranger again");
+        lanes.end(&turns[0], true);
+        assert_eq!(ids(&started(&mut lanes, now)), [3]);
     }
 
     #[tokio::test]
