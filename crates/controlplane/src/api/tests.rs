@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tower::ServiceExt as _;
+
 use super::*;
 use crate::{balancer::Balancer, dispatcher::Rules, job::spec::Split, limits::Limits, store::sqlite::SqliteStore};
 
@@ -25,6 +27,19 @@ async fn api() -> Api {
 #[tokio::test]
 async fn every_route_is_documented() {
     insta::assert_json_snapshot!(open_api_router(&Arc::new(api().await)).into_openapi());
+}
+
+#[tokio::test]
+async fn requests_for_the_document_share_its_text() {
+    let router = router(api().await);
+    let ask = async || {
+        let request = axum::extract::Request::get("/api/openapi.json").body(axum::body::Body::empty()).expect("good");
+        let response = router.clone().oneshot(request).await.expect("an answer");
+        axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body")
+    };
+    let (one, other) = (ask().await, ask().await);
+    assert_eq!((one.as_ptr(), one.len()), (other.as_ptr(), other.len()));
+    assert!(one.starts_with(b"{\"openapi\""));
 }
 
 #[test]
