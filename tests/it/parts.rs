@@ -1,10 +1,13 @@
 //! The parts of a split job, as a control plane asks a worker for them.
 
-use e2e::{Sandbox, Worker, clips};
+use std::path::PathBuf;
+
+use e2e::{Sandbox, Worker, clips, s3};
 use proto::v1::{
     AudioTask, ChunkTask, CleanupTask, FailureKind, FinishTask, JobProgress, JobRequest, JobStatus, OutputConfig, Part,
     Plan, PlanRequest, Task, task::Kind,
 };
+use rstest::rstest;
 use tonic::Code;
 
 fn request(job_id: &str, input_url: &str, preset: &str) -> JobRequest {
@@ -94,23 +97,77 @@ async fn a_short_job_is_not_split_and_says_why() {
     assert_eq!(sandbox.outputs(), ["output"]);
 }
 
+/// A source that is quickly encoded.
+fn small() -> PathBuf {
+    let (picture, sound) = ("testsrc2=size=160x90:rate=25:duration=8", "sine=duration=8");
+    let steps = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-c:v", "libx264", "-preset", "ultrafast"];
+    clips::made("small.mp4", &steps)
+}
+
+/// It, damaged in a third of its pictures.
+fn as_long() -> Vec<u8> {
+    let mut bytes = std::fs::read(small()).expect("a clip");
+    let length = bytes.len();
+    bytes[length / 3..length * 2 / 3].iter_mut().for_each(|byte| *byte ^= 1);
+    bytes
+}
+
+fn of_another_length() -> Vec<u8> {
+    let picture = "testsrc2=size=64x36:rate=25:duration=8";
+    let steps = ["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast"];
+    std::fs::read(clips::made("other.mp4", &steps)).expect("a clip")
+}
+
+/// Plans the job and makes its parts, lets somebody replace its source, and asks for a part and the finish.
+async fn is_not_mixed(worker: &Worker, input: &str, replace: impl Future<Output = ()>) {
+    let events = plan(worker, request("job", input, "480p_h264"), 3.0).await;
+    let plan = events.last().and_then(|event| event.plan.clone()).expect("a plan");
+    let mut stored = Vec::new();
+    for (number, kind) in chunks(&plan).into_iter().chain([Kind::Audio(AudioTask {})]).enumerate() {
+        let last = part(worker, request(&format!("task-{number}"), input, "480p_h264"), kind).await.expect("taken");
+        stored.push(last.part.expect("a part"));
+    }
+    let audio = stored.pop();
+    let finish = Kind::Finish(FinishTask { plan: Some(plan.clone()), chunks: stored, audio });
+    replace.await;
+    for (name, kind) in [("again", chunks(&plan).swap_remove(1)), ("finish", finish)] {
+        let last = part(worker, request(name, input, "480p_h264"), kind).await.expect("taken");
+        assert_eq!((last.status(), last.failure_kind()), (JobStatus::Failed, FailureKind::Job), "{last:?}");
+        assert!(last.error.contains("the source was replaced"), "{last:?}");
+    }
+}
+
+#[rstest]
+#[case::of_another_length(of_another_length)]
+#[case::as_long(as_long)]
 #[tokio::test]
-async fn a_source_that_was_replaced_is_not_mixed_with_the_one_before() {
+async fn a_file_that_was_replaced_is_not_mixed_with_the_one_before(#[case] other: fn() -> Vec<u8>) {
     let sandbox = Sandbox::new();
     let worker = sandbox.worker().start().await;
-    let input = sandbox.input(&clips::long());
-    let events = plan(&worker, request("job", &input, "480p_h264"), 7.0).await;
-    let plan = events.last().and_then(|event| event.plan.clone()).expect("a plan");
-    // As long, but not the same.
+    let input = sandbox.input(&small());
     let path = input.strip_prefix("file://").expect("a file");
-    let picture = "testsrc2=size=64x36:rate=25:duration=30";
-    let other = clips::made("other.mp4", &["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast"]);
-    std::fs::remove_file(path).expect("there");
-    std::fs::copy(other, path).expect("copied");
-    let chunk = chunks(&plan).swap_remove(1);
-    let last = part(&worker, request("task", &input, "480p_h264"), chunk).await.expect("taken");
-    assert_eq!((last.status(), last.failure_kind()), (JobStatus::Failed, FailureKind::Job), "{last:?}");
-    assert!(last.error.contains("the source was replaced"), "{last:?}");
+    is_not_mixed(&worker, &input, async {
+        std::fs::remove_file(path).expect("there");
+        std::fs::write(path, other()).expect("written");
+    })
+    .await;
+}
+
+#[rstest]
+#[case::of_another_length(of_another_length)]
+#[case::as_long(as_long)]
+#[tokio::test]
+async fn an_object_that_was_replaced_is_not_mixed_with_the_one_before(#[case] other: fn() -> Vec<u8>) {
+    let sandbox = Sandbox::new();
+    let server = sandbox.s3().await;
+    let worker = sandbox.worker().s3(&server.endpoint(), s3::ACCESS_KEY, s3::SECRET_KEY).start().await;
+    let client = server.client();
+    let put = async |bytes: Vec<u8>| {
+        let put = client.put_object().bucket(s3::BUCKET).key("in.mp4").body(bytes.into());
+        put.send().await.expect("is stored");
+    };
+    put(std::fs::read(small()).expect("a clip")).await;
+    is_not_mixed(&worker, "s3://media/in.mp4", Box::pin(put(other()))).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::timeout;
 use url::Url;
 
 use crate::{failure::Blame, folder::Version, media, tool::confine, uploader::S3Client};
@@ -20,6 +21,7 @@ use guard::Guard;
 
 mod connect;
 mod guard;
+mod tag;
 mod trouble;
 
 /// Longest URL in bytes.
@@ -80,6 +82,9 @@ pub(crate) enum Error {
     /// No S3 credentials, or a malformed name.
     #[error("input_url: {0}")]
     Presign(String),
+    /// Whether it is the version that was planned.
+    #[error("input_url: cannot find out whether it was replaced: {0}")]
+    Version(String),
     /// The guard cannot listen.
     #[error("cannot start the input guard: {0}")]
     Guard(#[from] io::Error),
@@ -90,7 +95,7 @@ impl Error {
     pub(crate) fn blame(&self) -> Blame {
         match self {
             Self::Malformed(_) | Self::NoSuchFile(_) | Self::NoDirectory => Blame::Job,
-            Self::Presign(_) | Self::Guard(_) => Blame::Infrastructure,
+            Self::Presign(_) | Self::Version(_) | Self::Guard(_) => Blame::Infrastructure,
         }
     }
 }
@@ -129,6 +134,17 @@ fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
+/// Where a source is, for those who look at it themselves.
+#[derive(Debug)]
+enum Place {
+    /// A file, with what leads to it resolved.
+    File(PathBuf),
+    /// An object in S3.
+    Object { bucket: String, key: String },
+    /// At a server that only ffmpeg talks to, through the guard.
+    Network,
+}
+
 /// An input that ffmpeg can be given. Lives as long as the task: the guard stops with it.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -136,6 +152,7 @@ pub(crate) struct Source {
     pub(crate) input: media::Input,
     /// Which file it is, of a file.
     pub(crate) version: Option<Version>,
+    place: Place,
     guard: Option<Guard>,
     /// What ffmpeg is told to read, which may hold credentials.
     operand: String,
@@ -157,7 +174,8 @@ impl Source {
                     .await
                     .map_err(|error| Error::Presign(error.to_string()))?;
                 let source = Self::network(&url, policy, Some(endpoint(&url))).await?;
-                Ok(Self { shown: format!("s3://{bucket}/{key}"), ..source })
+                let place = Place::Object { bucket: bucket.clone(), key: key.clone() };
+                Ok(Self { shown: format!("s3://{bucket}/{key}"), place, ..source })
             }
             Location::File(path) => Self::file(path, policy).await,
         }
@@ -185,7 +203,7 @@ impl Source {
         args.extend(["-i".into(), url.as_str().into()]);
         let input = media::Input { args, proxy: Some(guard.address()) };
         let (operand, shown) = (url.to_string(), without_secrets(url));
-        Ok(Self { input, version: None, guard: Some(guard), operand, shown })
+        Ok(Self { input, version: None, place: Place::Network, guard: Some(guard), operand, shown })
     }
 
     async fn file(path: &Path, policy: &Policy) -> Result<Self, Error> {
@@ -206,7 +224,29 @@ impl Source {
         args.extend(["-i".into(), operand]);
         let shown = path.display().to_string();
         let operand = format!("file:{}", resolved.display());
-        Ok(Self { input: media::Input { args, proxy: None }, version, guard: None, operand, shown })
+        let input = media::Input { args, proxy: None };
+        Ok(Self { input, version, place: Place::File(resolved), guard: None, operand, shown })
+    }
+
+    /// What tells versions of the source that have the same length apart; 0 where nothing does.
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub(crate) async fn tag(&self, policy: &Policy, s3: &S3Client) -> Result<u64, Error> {
+        let look = async {
+            match &self.place {
+                Place::File(path) => {
+                    tag::of_file(path.clone()).await.map_err(|error| Error::Version(error.to_string()))
+                }
+                Place::Object { bucket, key } => match s3.etag(bucket, key).await {
+                    Ok(etag) => Ok(etag.map_or(0, |etag| tag::of_text(&etag))),
+                    Err(error) => Err(Error::Version(error.to_string())),
+                },
+                Place::Network => Ok(0),
+            }
+        };
+        let silence = || Error::Version(format!("no answer for {} s", policy.patience.as_secs()));
+        timeout(policy.patience, look).await.map_err(|_| silence())?
     }
 
     /// Why reading failed: what the guard saw, or else what the program said.

@@ -41,6 +41,8 @@ pub(crate) struct Grid {
     frames: u64,
     /// Length of the source; 0 where it is not known.
     source_bytes: u64,
+    /// What tells versions of it that have the same length apart; 0 where it is not known.
+    source_tag: u64,
 }
 
 /// A range of frames; never empty.
@@ -109,24 +111,20 @@ impl Grid {
         }
         match frames {
             0 => Err(Whole::UnknownLength),
-            1..=MAX_FRAMES => Ok(Self { rate, start, frames, source_bytes: 0 }),
+            1..=MAX_FRAMES => Ok(Self { rate, start, frames, source_bytes: 0, source_tag: 0 }),
             _ => Err(Whole::ManyFrames),
         }
     }
 
-    /// The frames of a source of this length in bytes; 0 where it is not known.
-    pub(crate) fn of_source(self, bytes: u64) -> Self {
-        Self { source_bytes: bytes, ..self }
+    /// The frames of a source of this length in bytes and with this tag; 0 for what is not known.
+    pub(crate) fn of_source(self, bytes: u64, tag: u64) -> Self {
+        Self { source_bytes: bytes, source_tag: tag, ..self }
     }
 
-    /// Whether a source of this length may be the one that was planned; 0 where it is not known.
-    pub(crate) fn may_be_of(&self, bytes: u64) -> bool {
-        self.source_bytes == 0 || bytes == 0 || bytes == self.source_bytes
-    }
-
-    /// Length of the source in bytes; 0 where it is not known.
-    pub(crate) fn source_bytes(&self) -> u64 {
-        self.source_bytes
+    /// Whether a source of this length and with this tag may be the one that was planned; 0 for what is not known.
+    pub(crate) fn may_be_of(&self, bytes: u64, tag: u64) -> bool {
+        let may_be = |planned: u64, found: u64| planned == 0 || found == 0 || planned == found;
+        may_be(self.source_bytes, bytes) && may_be(self.source_tag, tag)
     }
 
     /// Frames a second.

@@ -37,6 +37,9 @@ pub struct FrameGrid {
     /// Length of the source in bytes; 0 where it is not known.
     #[serde(default)]
     pub source_bytes: u64,
+    /// What tells versions of the source that have the same length apart; 0 where it is not known.
+    #[serde(default)]
+    pub source_tag: u64,
 }
 
 /// A range of frames.
@@ -130,8 +133,14 @@ pub(crate) mod tests {
 
     /// A plan with chunks of 250 frames.
     pub(crate) fn plan(chunks: u64, has_audio: bool) -> Plan {
-        let grid =
-            FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 9 };
+        let grid = FrameGrid {
+            rate_numerator: 25,
+            rate_denominator: 1,
+            start_us: 0,
+            frames: chunks * 250,
+            source_bytes: 9,
+            source_tag: u64::MAX,
+        };
         let chunks = (0..chunks)
             .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: 0 })
             .collect();

@@ -50,8 +50,8 @@ fn plan(plan: &Plan) -> v1::Plan {
 }
 
 fn grid(grid: FrameGrid) -> v1::FrameGrid {
-    let FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes } = grid;
-    v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes }
+    let FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes, source_tag } = grid;
+    v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes, source_tag }
 }
 
 fn chunk(Chunk { first_frame, frames, key_frame, encoder_threads }: Chunk) -> v1::Chunk {

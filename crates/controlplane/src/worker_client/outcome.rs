@@ -47,6 +47,7 @@ pub(super) fn plan(plan: v1::Plan) -> Result<Plan, Senseless> {
         start_us: grid.start_us,
         frames: grid.frames,
         source_bytes: grid.source_bytes,
+        source_tag: grid.source_tag,
     };
     if plan.chunks.len() > plan::MAX_CHUNKS {
         return Err(plan::Senseless::Chunks(plan.chunks.len()).into());

@@ -18,10 +18,13 @@ use crate::{
 /// Threads of the encoder of every chunk.
 const THREADS: u32 = 2;
 
+/// What tells the source from others.
+const TAG: u64 = u64::MAX;
+
 /// A plan with so many chunks of 250 frames.
 fn plan(chunks: u64, has_audio: bool) -> SplitPlan {
-    let grid =
-        FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 0 };
+    let (rate_numerator, rate_denominator, frames, source_tag) = (25, 1, chunks * 250, TAG);
+    let grid = FrameGrid { rate_numerator, rate_denominator, start_us: 0, frames, source_bytes: 9, source_tag };
     let chunks = (0..chunks)
         .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: THREADS })
         .collect();
@@ -42,6 +45,7 @@ fn label(job: &Job) -> String {
     match job.request.task.as_ref().and_then(|task| task.kind.as_ref()) {
         Some(Kind::Chunk(chunk)) => {
             assert_eq!(chunk.chunk.as_ref().map(|range| range.encoder_threads), Some(THREADS), "as planned");
+            assert_eq!(chunk.grid.map(|grid| (grid.source_bytes, grid.source_tag)), Some((9, TAG)), "as planned");
             format!("chunk {}", chunk.index)
         }
         Some(Kind::Audio(_)) => "audio".to_owned(),

@@ -193,8 +193,13 @@ mod tests {
 
     fn plan(chunks: u64, frames: u64) -> Plan {
         let (rate_numerator, rate_denominator) = (FILM.numerator, FILM.denominator);
-        let grid =
-            FrameGrid { rate_numerator, rate_denominator, start_us: 40_000, frames: chunks * frames, source_bytes: 0 };
+        let grid = FrameGrid {
+            rate_numerator,
+            rate_denominator,
+            start_us: 40_000,
+            frames: chunks * frames,
+            ..FrameGrid::default()
+        };
         let chunk = |number| Chunk { first_frame: number * frames, frames, ..Chunk::default() };
         Plan { grid: Some(grid), chunks: (0..chunks).map(chunk).collect(), has_audio: true }
     }

@@ -77,7 +77,7 @@ pub(crate) async fn measure(
     let prober = Prober { tools, input, video, patience, cancel };
     let counted = if media.has_frame_table { prober.ends(media, rate).await } else { prober.all(media, rate).await };
     match counted.and_then(|count| count.grid(origin)) {
-        Ok(grid) => Measured::Even(grid.of_source(media.bytes.unwrap_or_default())),
+        Ok(grid) => Measured::Even(grid),
         Err(Stop::Whole(whole)) => Measured::Uneven(whole),
         Err(Stop::Cancelled) => Measured::Cancelled,
     }

@@ -55,11 +55,11 @@ pub(crate) fn plan_from(plan: Option<v1::Plan>) -> Result<Plan, Invalid> {
 }
 
 fn grid_from(grid: Option<v1::FrameGrid>) -> Result<Grid, Invalid> {
-    let v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes } =
+    let v1::FrameGrid { rate_numerator, rate_denominator, start_us, frames, source_bytes, source_tag } =
         grid.ok_or(Invalid::Grid)?;
     let rate = FrameRate { numerator: rate_numerator, denominator: rate_denominator };
     let grid = Grid::new(rate, start_us, frames).map_err(|_| Invalid::Grid)?;
-    Ok(grid.of_source(source_bytes))
+    Ok(grid.of_source(source_bytes, source_tag))
 }
 
 impl From<v1::Chunk> for Chunk {
@@ -83,7 +83,8 @@ impl From<&Plan> for v1::Plan {
             rate_denominator: rate.denominator,
             start_us: plan.grid.start(),
             frames: plan.grid.frames(),
-            source_bytes: plan.grid.source_bytes(),
+            source_bytes: plan.grid.source_bytes,
+            source_tag: plan.grid.source_tag,
         };
         Self { grid: Some(grid), chunks: plan.chunks.iter().map(Into::into).collect(), has_audio: plan.has_audio }
     }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     fn grid(rate_numerator: u32, rate_denominator: u32, frames: u64) -> v1::FrameGrid {
-        v1::FrameGrid { rate_numerator, rate_denominator, start_us: 0, frames, source_bytes: 0 }
+        v1::FrameGrid { rate_numerator, rate_denominator, frames, ..v1::FrameGrid::default() }
     }
 
     fn chunk(first_frame: u64, frames: u64) -> v1::Chunk {

@@ -125,26 +125,40 @@ impl Job<'_> {
 
     /// The source, if it is the one that was planned.
     async fn subject<'b>(&self, source: &'b Source, scratch: &'b Path) -> Result<Subject<'b>, Failure> {
+        // Before the rest: a source that is replaced meanwhile is another one when the job is finished.
+        let tag = self.tag(source).await;
         let media = self.look_at(source).await?;
-        self.recognize(&media)?;
-        Ok(Subject { source, media, scratch })
+        // Of a source that cannot be read at all the probe knows more.
+        let subject = Subject { source, media, scratch, tag: tag? };
+        self.recognize(&subject)?;
+        Ok(subject)
+    }
+
+    /// What tells versions of the source apart, where a job may be made of several.
+    async fn tag(&self, source: &Source) -> Result<u64, Failure> {
+        match self.order.work {
+            Work::Plan { .. } | Work::Chunk { .. } | Work::Finish { .. } => {}
+            Work::Whole | Work::Audio { .. } | Work::Cleanup { .. } => return Ok(0),
+        }
+        let Workshop { inputs, s3, .. } = self.workshop;
+        tokio::select! {
+            tag = source.tag(inputs, s3) => tag.map_err(|error| Failure::encoding(&error, error.blame())),
+            () = self.permit.token().cancelled() => Err(Failure::Stopped),
+        }
     }
 
     /// A part of another version of the source would fit to no other part.
-    fn recognize(&self, media: &Media) -> Result<(), Failure> {
+    fn recognize(&self, subject: &Subject<'_>) -> Result<(), Failure> {
         let grid = match &self.order.work {
             Work::Chunk { cut, .. } => cut.grid,
             // It comes last: whatever came in between is seen here.
             Work::Finish { plan, .. } => plan.grid,
             Work::Whole | Work::Plan { .. } | Work::Audio { .. } | Work::Cleanup { .. } => return Ok(()),
         };
-        let bytes = media.bytes.unwrap_or_default();
-        if grid.may_be_of(bytes) {
+        if grid.may_be_of(subject.bytes(), subject.tag) {
             return Ok(());
         }
-        let planned = grid.source_bytes();
-        let why =
-            format!("split: the source was replaced: it has {bytes} bytes, and had {planned} when it was planned");
+        let why = "split: the source was replaced: it is another than when the job was planned".to_owned();
         Err(Failure::encoding(why, Blame::Job))
     }
 
@@ -223,9 +237,16 @@ struct Subject<'a> {
     source: &'a Source,
     media: Media,
     scratch: &'a Path,
+    /// What tells versions of the source of one length apart; 0 where it is not known.
+    tag: u64,
 }
 
 impl Subject<'_> {
+    /// Length of the source; 0 where it is not known.
+    fn bytes(&self) -> u64 {
+        self.media.bytes.unwrap_or_default()
+    }
+
     fn video(&self) -> Result<&Video, Failure> {
         let no_video = || self.source.unread().unwrap_or_else(|| "has no video stream".to_owned());
         self.media.video.as_ref().ok_or_else(|| unusable(&no_video()))

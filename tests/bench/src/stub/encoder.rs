@@ -70,7 +70,7 @@ impl Encoder {
             Some(chunk)
         };
         let chunks = worker::chunk_lengths(frames, length / self.source).into_iter().scan(0, chunk).collect();
-        let grid = FrameGrid { rate_numerator: RATE, rate_denominator: 1, start_us: 0, frames, source_bytes: 0 };
+        let grid = FrameGrid { rate_numerator: RATE, rate_denominator: 1, frames, ..FrameGrid::default() };
         Plan { grid: Some(grid), chunks, has_audio: true }
     }
 }

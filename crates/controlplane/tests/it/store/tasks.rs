@@ -16,8 +16,14 @@ use super::world::*;
 
 /// The job with a plan of so many chunks.
 fn planned(job: &Job, chunks: u64) -> Job {
-    let grid =
-        FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: chunks * 250, source_bytes: 0 };
+    let grid = FrameGrid {
+        rate_numerator: 25,
+        rate_denominator: 1,
+        start_us: 0,
+        frames: chunks * 250,
+        source_bytes: 9,
+        source_tag: u64::MAX,
+    };
     let chunks = (0..chunks)
         .map(|index| Chunk { first_frame: index * 250, frames: 250, key_frame: None, encoder_threads: 0 })
         .collect();

@@ -109,7 +109,7 @@ impl Job {
             rate_denominator: denominator,
             start_us: (-late_ms).max(0) * 1000,
             frames: *edges.last().expect("there are edges"),
-            source_bytes: 0,
+            ..FrameGrid::default()
         };
         let chunk = |pair: &[u64]| Chunk { first_frame: pair[0], frames: pair[1] - pair[0], ..Chunk::default() };
         let plan = Plan { grid: Some(grid), chunks: edges.windows(2).map(chunk).collect(), has_audio: true };

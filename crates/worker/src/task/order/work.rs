@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     const GRID: FrameGrid =
-        FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: 100, source_bytes: 0 };
+        FrameGrid { rate_numerator: 25, rate_denominator: 1, start_us: 0, frames: 100, source_bytes: 0, source_tag: 0 };
 
     fn check(preset: &str, kind: Kind) -> Result<Work, String> {
         let task = Task { job_id: "parent".into(), kind: Some(kind) };

@@ -27,7 +27,7 @@ impl Job<'_> {
         let has_audio = self.order.preset.audio.is_some() && subject.media.audio.is_some();
         let (grid, keys) = tokio::join!(self.grid(subject, chunk_seconds), self.keys(subject, chunk_seconds));
         let grid = match grid? {
-            Ok(grid) => grid,
+            Ok(grid) => grid.of_source(subject.bytes(), subject.tag),
             Err(whole) => return Ok(Err(whole)),
         };
         // A source that could not be read to its end is not known.

@@ -143,6 +143,19 @@ impl S3Client {
         Url::parse(request.uri()).map_err(|error| failed(error.to_string()))
     }
 
+    /// The entity tag of an object: another version has another (RFC 9110, section 8.8.3). `None` where it has none, or who
+    /// asks may not know.
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub(crate) async fn etag(&self, bucket: &str, key: &str) -> Result<Option<String>, Error> {
+        match self.get().await.head_object().bucket(bucket).key(key).send().await {
+            Ok(head) => Ok(head.e_tag().map(str::to_owned)),
+            Err(SdkError::ServiceError(error)) if matches!(error.raw().status().as_u16(), 403 | 404) => Ok(None),
+            Err(error) => Err(cause::error("look at", bucket, key, &error)),
+        }
+    }
+
     /// False when it is certain that there are no credentials, and never were. What else may be wrong with them shows when
     /// they are used. Sends nothing to S3, but a machine's metadata service may be asked.
     pub(crate) async fn may_have_credentials(&self) -> bool {
