@@ -14,7 +14,7 @@ use crate::{
     tool::{Ended, Invocation, Tail, Tools, run},
 };
 
-pub(crate) use frames::{MAX_SEARCHES, Measured, Patience, keys_before, measure, promised};
+pub(crate) use frames::{KeySearch, Measured, Patience, measure, promised};
 
 mod frames;
 mod json;

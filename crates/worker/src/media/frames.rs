@@ -17,7 +17,7 @@ use crate::{
     tool::{Ended, Invocation, Tools, run},
 };
 
-pub(crate) use self::keys::{MAX_SEARCHES, keys_before};
+pub(crate) use self::keys::KeySearch;
 use self::{lines::Lines, scan::Scan};
 
 mod keys;

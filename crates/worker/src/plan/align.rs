@@ -17,44 +17,64 @@ const TOLERANCE: f64 = 0.125;
 const MICROS: f64 = 1e6;
 
 impl Plan {
-    /// Around which times key frames are worth knowing, in seconds on the source's clock: the last one before each time. Behind
-    /// an edge only half of what is in reach is looked at: the last one before the end of it may be far from the edge.
+    /// Around which times key frames are worth knowing, in seconds on the source's clock: the last one before each time. An
+    /// edge that may move has one before it, one in the nearer half of what is in reach behind it, and one in the other.
     /// `origin` is the source's time that is zero in the output. Where edges may move, but that were more than `most`
     /// times, only those that chunks are decoded from.
     pub(crate) fn searches(&self, origin: f64, may_move: bool, most: usize) -> Vec<f64> {
-        let may_move = may_move && 2 * (self.chunks.len() - 1) <= most;
+        let may_move = may_move && 3 * (self.chunks.len() - 1) <= most;
         let mut times = Vec::new();
         for pair in self.chunks.windows(2) {
             let [before, after] = pair else { continue };
             times.push(self.seconds_at(after.first, origin));
             if may_move {
-                times.push(self.seconds_at(after.first + reach(*before, *after) / 2, origin));
+                let reach = reach(*before, *after);
+                times.extend([reach / 2, reach].map(|behind| self.seconds_at(after.first + behind, origin)));
             }
         }
         times
     }
 
+    /// Of key frames those that [`Self::align`] begins or decodes a chunk with, as times to search for. Were it told only
+    /// these, it would come to the same.
+    pub(crate) fn decoded_from(&self, keys: &[f64], origin: f64, may_move: bool) -> Vec<f64> {
+        let keys = self.frames_at(keys, origin);
+        let edges = if may_move { self.moved_edges(&keys) } else { self.edges().collect() };
+        let mut wanted: Vec<_> = edges.into_iter().filter_map(|edge| last_before(&keys, edge)).collect();
+        wanted.dedup();
+        wanted.into_iter().map(|key| self.seconds_at(key, origin)).collect()
+    }
+
     /// The plan with the key frames that are known, in seconds on the source's clock. Where edges may move, they do to the
     /// key frames within reach.
     pub(crate) fn align(mut self, keys: &[f64], origin: f64, may_move: bool) -> Self {
-        let mut keys: Vec<_> = keys.iter().filter_map(|key| self.frame_at(key - origin)).collect();
-        keys.sort_unstable();
+        let keys = self.frames_at(keys, origin);
         if may_move {
-            self.move_edges(&keys);
+            self.cut_at(self.moved_edges(&keys));
         }
         for chunk in &mut self.chunks {
-            chunk.key = keys.iter().copied().rfind(|key| *key <= chunk.first);
+            chunk.key = last_before(&keys, chunk.first);
         }
         self
     }
 
-    fn move_edges(&mut self, keys: &[u64]) {
+    /// Where chunks begin, but for the first.
+    fn edges(&self) -> impl Iterator<Item = u64> {
+        self.chunks.iter().skip(1).map(|chunk| chunk.first)
+    }
+
+    /// The same once they are at the nearest of these frames, where it is within reach.
+    fn moved_edges(&self, keys: &[u64]) -> Vec<u64> {
         let edge = |pair: &[Chunk]| {
             let [before, after] = pair else { return None };
             let near = keys.iter().copied().min_by_key(|key| key.abs_diff(after.first)).unwrap_or(after.first);
             Some(if near.abs_diff(after.first) <= reach(*before, *after) { near } else { after.first })
         };
-        let mut edges: Vec<_> = self.chunks.windows(2).filter_map(edge).collect();
+        self.chunks.windows(2).filter_map(edge).collect()
+    }
+
+    /// Makes chunks of what is between these edges, but for those that are too near to one another.
+    fn cut_at(&mut self, mut edges: Vec<u64>) {
         edges.push(self.grid.frames());
         let shortest = self.chunks.iter().map(|chunk| chunk.frames).min().unwrap_or_default();
         // The last one stays.
@@ -77,6 +97,13 @@ impl Plan {
         origin + edge / MICROS
     }
 
+    /// The numbers of these frames in order, but for those that there are not.
+    fn frames_at(&self, times: &[f64], origin: f64) -> Vec<u64> {
+        let mut frames: Vec<_> = times.iter().filter_map(|time| self.frame_at(time - origin)).collect();
+        frames.sort_unstable();
+        frames
+    }
+
     /// The frame that is so many seconds after the start of the file, if there is one.
     fn frame_at(&self, seconds: f64) -> Option<u64> {
         #[expect(clippy::cast_precision_loss, reason = "at most 2^45")]
@@ -91,6 +118,11 @@ impl Plan {
 /// By how many frames the edge between two chunks may move.
 fn reach(before: Chunk, after: Chunk) -> u64 {
     REACH.0 * before.frames.min(after.frames) / REACH.1
+}
+
+/// The last of these frames that is not behind this one.
+fn last_before(keys: &[u64], frame: u64) -> Option<u64> {
+    keys.iter().copied().rfind(|key| *key <= frame)
 }
 
 #[cfg(test)]
@@ -157,8 +189,8 @@ mod tests {
             times.collect::<Vec<_>>().join(" ")
         };
         assert_eq!(searches(false, 4), "13.02 25.02");
-        assert_eq!(searches(true, 4), "13.02 16.62 25.02 27.42");
-        assert_eq!(searches(true, 3), "13.02 25.02");
+        assert_eq!(searches(true, 6), "13.02 16.62 20.22 25.02 27.42 29.82");
+        assert_eq!(searches(true, 5), "13.02 25.02");
     }
 
     proptest! {
@@ -168,7 +200,11 @@ mod tests {
             keys in proptest::collection::vec(0..40_000_u32, 0..40),
         ) {
             let keys: Vec<_> = keys.into_iter().map(|frame| f64::from(frame) / 25.0).collect();
-            let aligned = plan(&given).align(&keys, 0.0, true);
+            let given_plan = plan(&given);
+            let wanted: Vec<_> =
+                given_plan.decoded_from(&keys, 0.0, true).into_iter().map(|time| time - 0.5 / 25.0).collect();
+            let aligned = given_plan.align(&keys, 0.0, true);
+            prop_assert_eq!(&aligned, &plan(&given).align(&wanted, 0.0, true));
             prop_assert_eq!(lengths(&aligned).iter().sum::<u64>(), given.iter().sum::<u64>());
             let shortest = given.iter().min().expect("there is one");
             prop_assert!(lengths(&aligned).iter().all(|length| 3 * length >= *shortest));

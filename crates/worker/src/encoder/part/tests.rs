@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    media::{self, Input, Measured, Patience},
+    media::{self, Input, KeySearch, Measured, Patience},
     permit::Permit,
     plan::{self, Plan, Whole},
 };
@@ -67,8 +67,10 @@ impl Bench {
     async fn plan(&self, media: &Media, grid: Grid, may_move: bool) -> Plan {
         let plan = plan::split(grid, &MP4, 3.9, true).expect("long enough");
         let (origin, cancel) = (media.origin(true), CancellationToken::new());
-        let searches = plan.searches(origin, may_move, media::MAX_SEARCHES);
-        let keys = media::keys_before(&self.tools, &self.input, media, &searches, PATIENCE, &cancel).await;
+        let keys = match KeySearch::new(&self.tools, &self.input, media, PATIENCE, &cancel) {
+            Some(search) => search.wanted_by(&plan, origin, may_move).await,
+            None => Vec::new(),
+        };
         plan.align(&keys, origin, may_move).hurry_the_last(&MP4)
     }
 

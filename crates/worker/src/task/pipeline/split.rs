@@ -7,7 +7,7 @@ use proto::v1::Part;
 use super::{Job, PROBE_SILENCES, Subject, describe, make_folder, unusable};
 use crate::{
     encoder::{self, Cut, Files, Progress},
-    media::{self, FrameRate, Measured, Patience},
+    media::{self, FrameRate, KeySearch, Measured, Patience},
     parts,
     plan::{self, Grid, Plan, Whole},
     task::{
@@ -49,8 +49,9 @@ impl Job<'_> {
         let (media, tools) = (&subject.media, &self.workshop.tools);
         let Some(grid) = media::promised(media, self.origin(subject)) else { return Vec::new() };
         let Ok(plan) = plan::split(grid, self.order.preset, chunk_seconds, false) else { return Vec::new() };
-        let times = plan.searches(self.origin(subject), self.may_move_edges(), media::MAX_SEARCHES);
-        media::keys_before(tools, &subject.source.input, media, &times, self.patience(), self.permit.token()).await
+        let search = KeySearch::new(tools, &subject.source.input, media, self.patience(), self.permit.token());
+        let Some(search) = search else { return Vec::new() };
+        search.wanted_by(&plan, self.origin(subject), self.may_move_edges()).await
     }
 
     /// Segments begin where they must.
