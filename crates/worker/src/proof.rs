@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    encoder::{self, Cut, Limits, run_tool},
+    encoder::{self, Cut, Limits, join::NO_READER, run_tool},
     failure::Blame,
     permit::Permit,
     tool::Tools,
@@ -137,7 +137,7 @@ const CANONICAL_VIDEO: &str = "h264_mp4toannexb,filter_units=remove_types=6-9";
 pub(crate) fn arguments(files: &[(PathBuf, PathBuf)], kind: Kind) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["-copyts".into()];
     for (file, _) in files {
-        args.extend(["-protocol_whitelist", "file", "-i"].map(Into::into));
+        args.extend(NO_READER.iter().chain(&["-protocol_whitelist", "file", "-i"]).map(OsString::from));
         args.push(uri::file(file));
     }
     for (number, (_, list)) in files.iter().enumerate() {

@@ -4,11 +4,12 @@ use preset::{Preset, Rate};
 
 use super::Plan;
 
-/// Threads of each encoder of the chunk that is begun last. More gain little: what decodes the frames has one.
-const LAST: u32 = 2;
+/// Threads of each encoder of the chunk that is begun last. Of two, one often waits for the other; more than four gain little,
+/// as what decodes the frames has one.
+const LAST: u32 = 4;
 
 impl Plan {
-    /// The plan with a thread more for the chunk that is begun last: when the other slots have nothing left to do, it has
+    /// The plan with more threads for the chunk that is begun last: when the other slots have nothing left to do, it has
     /// their cores. Control planes begin the longest chunks first, and of equal ones the earliest.
     ///
     /// Only at a constant quality: what x264 spends of a bit rate depends on how far its other threads are.
@@ -34,11 +35,11 @@ mod tests {
     };
 
     #[rstest]
-    #[case::of_equal_ones("480p_h264", [300, 120, 120, 200], [1, 1, 2, 1])]
-    #[case::shortest("1080p_h264", [300, 200, 120, 150], [1, 1, 2, 1])]
+    #[case::of_equal_ones("480p_h264", [300, 120, 120, 200], [1, 1, 4, 1])]
+    #[case::shortest("1080p_h264", [300, 200, 120, 150], [1, 1, 4, 1])]
     #[case::bit_rate("hls_720p", [300, 200, 120, 150], [1, 1, 1, 1])]
     #[case::ceiling("hls_720p_abr", [300, 200, 120, 150], [1, 1, 1, 1])]
-    fn the_chunk_that_is_begun_last_may_have_two_threads(
+    fn the_chunk_that_is_begun_last_may_have_more_threads(
         #[case] preset: &str,
         #[case] lengths: [u64; 4],
         #[case] expected: [u32; 4],
