@@ -30,8 +30,8 @@ const MICROS: i128 = 1_000_000;
 /// Each frame lasts until the next; the last one as long as the one before. Commas are escaped for the list of filters.
 const FRAME_LENGTHS: &str = "setts=pts=PTS:dts=DTS:duration=if(gt(NEXT_DTS\\,DTS)\\,NEXT_DTS-DTS\\,PREV_OUTDURATION)";
 
-/// Of several inputs each is read by a thread of its own, which ffmpeg 5 and 6 wake for every packet: that costs a quarter of
-/// the time that it takes to copy. Later ones do not know threads that can be left out.
+/// Of several inputs each is read by a thread of its own, which ffmpeg 5 wakes for every packet: that costs a fifth of the
+/// time of a join. Later ones take this for the default.
 pub(crate) const NO_READER: [&str; 2] = ["-thread_queue_size", "0"];
 
 /// The parts of a job.

@@ -9,10 +9,10 @@ use crate::{
     tool::Tools,
 };
 
-/// More are not looked up in a container's table: each reads a frame.
+/// More are not looked up in a container's table: each reads two packets.
 const MAX_SEARCHES: usize = 2048;
 
-/// More are not decoded.
+/// Of those that are wanted, the first ones are decoded.
 const MAX_LOOKS: usize = 512;
 
 /// A source whose table tells its key frames at once.
@@ -37,11 +37,12 @@ impl<'a> KeySearch<'a> {
     ///
     /// The table is cheap to ask, so it tells which ones these are. Only they are decoded: a frame that the table calls one,
     /// but that is made from others, is left out, as pictures of a stream that is refreshed little by little are whole only
-    /// some time behind it.
+    /// some time behind it. Nobody then looks for another near it: a table that lies once is not asked again.
     pub(crate) async fn wanted_by(&self, plan: &Plan, origin: f64, may_move: bool) -> Vec<f64> {
         let searches = plan.searches(origin, may_move, MAX_SEARCHES);
-        let told = self.find(&searches, "packet=pts_time,flags", MAX_SEARCHES, told).await;
-        let wanted = plan.decoded_from(&told, origin, may_move);
+        let keys = self.find(&searches, "packet=pts_time,flags", MAX_SEARCHES, told).await;
+        let mut wanted = plan.decoded_from(&keys, origin, may_move);
+        wanted.truncate(MAX_LOOKS);
         self.find(&wanted, "frame=key_frame,best_effort_timestamp_time,pict_type", MAX_LOOKS, seen).await
     }
 
