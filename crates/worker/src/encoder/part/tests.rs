@@ -227,6 +227,21 @@ async fn a_grid_has_the_times_of_a_whole_run(#[case] source: &str, #[case] steps
     }
 }
 
+/// As far as it may: neither a search of the nearer half of that finds it, nor one for a later edge.
+#[tokio::test]
+async fn the_last_edge_moves_to_a_key_frame_well_behind_it() {
+    let lengths = plan::chunk_lengths(500, 3.9 / 20.0);
+    let shorter = lengths.iter().rev().take(2).min().expect("there are two");
+    let key = 500 - lengths.last().expect("there is one") + 3 * shorter / 5;
+    let steps = format!("{X264} keyint=600:scenecut=0 -force_key_frames {}ms a.mp4", key * 40);
+    let bench = Bench::new("a.mp4", &[&steps]);
+    let media = bench.probe().await;
+    let grid = bench.grid(&media).await.expect("evenly spaced");
+    let plan = bench.plan(&media, grid, true).await;
+    let last = plan.chunks.last().expect("there is one");
+    assert_eq!((last.first, last.key), (key, Some(key)));
+}
+
 #[tokio::test]
 async fn the_same_chunk_has_the_same_bytes() {
     let bench = Bench::new("a.mp4", &[&format!("{X264} keyint=60 a.mp4")]);
