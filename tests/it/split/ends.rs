@@ -31,6 +31,23 @@ async fn a_completed_job_leaves_its_output_and_a_certificate() {
 }
 
 #[tokio::test]
+async fn the_logs_tell_which_job_a_task_is_of() {
+    let sandbox = Sandbox::new();
+    let worker = sandbox.worker().start().await;
+    let plane = plane(&sandbox, &[&worker]).await;
+    let id = plane.accepted(&job(&sandbox.input(&ten_seconds()), "480p_h264", "a.mp4")).await;
+    let last = plane.events(&id).await.last().await;
+    assert_eq!(last["status"], "JOB_STATUS_COMPLETED", "{last}");
+    nothing_hidden(&sandbox).await;
+    let (planes, workers) = (plane.daemon.log(), worker.daemon.log());
+    let about = |log: &str, event: &str| {
+        log.lines().filter(|line| line.contains(event) && line.contains("job.parent=") && line.contains(&id)).count()
+    };
+    assert!(about(&planes, "job.task=\"chunk 1\"") == 1 && about(&planes, "attempt ended") > 3, "{planes}");
+    assert!(about(&workers, "job started") > 3 && about(&workers, "job completed") > 3, "{workers}");
+}
+
+#[tokio::test]
 async fn a_cancelled_job_leaves_nothing() {
     let sandbox = Sandbox::new();
     let worker = sandbox.worker().start().await;

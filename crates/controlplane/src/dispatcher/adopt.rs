@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
+use tracing::field::display;
 
 use super::{
     Shared, conduct,
@@ -141,7 +142,10 @@ async fn drive(shared: Arc<Shared>, record: Record, feed: JobFeed, handle: Handl
     let Ok(event) = shared.write(&job, before, fate, &handle).await else {
         return shared.let_go(job.id, &handle).await;
     };
-    tracing::info!(job.id = %job.id, attempt = job.attempt(), worker.address = job.worker(), "job taken over");
+    let parent = job.parent().map(display);
+    tracing::info!(
+        job.id = %job.id, job.parent = parent, attempt = job.attempt(), worker.address = job.worker(), "job taken over"
+    );
     if is_conducted {
         handle.note(&job);
         feed.milestone_at(event.number, event.json.into());

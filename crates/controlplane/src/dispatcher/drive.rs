@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tracing::field::display;
 
 use super::{
     Shared, conduct,
@@ -230,7 +231,10 @@ impl Drive {
         let (id, status) = (self.job.id, self.job.state.status().name());
         if let Some(ended) = self.job.attempts.last().and_then(|attempt| attempt.ended.as_ref()) {
             let (outcome, error) = (ended.outcome.name(), ended.error.as_deref());
-            tracing::info!(job.id = %id, job.status = status, attempt = self.job.attempt(), outcome, error, "attempt ended");
+            let (parent, attempt) = (self.job.parent().map(display), self.job.attempt());
+            tracing::info!(
+                job.id = %id, job.parent = parent, job.status = status, attempt, outcome, error, "attempt ended"
+            );
             self.shared.metrics.attempt(ended.outcome);
         }
         self.shared.unsaved().remove(&id);

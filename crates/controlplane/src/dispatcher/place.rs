@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::field::display;
 
 use super::{
     Shared,
@@ -82,7 +83,8 @@ impl Placement {
             };
             shared.metrics.rejected_by_worker();
             tracing::info!(
-                job.id = %self.job.id, worker.address = %candidate.address, error = error.chain(),
+                job.id = %self.job.id, job.parent = self.job.parent().map(display),
+                worker.address = %candidate.address, error = error.chain(),
                 "worker did not take the job"
             );
             match error {
@@ -149,7 +151,12 @@ impl Placement {
 
     fn running(self, shared: &Arc<Shared>, fence: Option<Fence>, link: Link) -> Placed {
         let worker = self.job.worker().unwrap_or_default();
-        tracing::info!(job.id = %self.job.id, attempt = self.job.attempt(), worker.address = worker, "job placed");
+        let (parent, task) =
+            (self.job.parent().map(display), self.job.spec.task.as_ref().map(|task| task.kind.label()));
+        tracing::info!(
+            job.id = %self.job.id, job.parent = parent, job.task = task,
+            attempt = self.job.attempt(), worker.address = worker, "job placed"
+        );
         let drive = Drive::new(Arc::clone(shared), self.job, self.feed, self.handle, fence);
         Placed::Running(Box::new(drive), link)
     }

@@ -38,16 +38,19 @@ const PROBE_SILENCES: u32 = 4;
 /// it is to be kept.
 pub(super) async fn run(workshop: Arc<Workshop>, order: Order, slot: Slot, mut reporter: Reporter) -> Option<Kept> {
     let started = Instant::now();
-    tracing::info!(job.id = order.job_id, job.preset = order.preset.name, "job started");
+    let (id, parent) = (order.job_id.as_str(), order.work.parent());
+    tracing::info!(job.id = id, job.parent = parent, job.preset = order.preset.name, "job started");
     let control = slot.control().clone();
     let job = Job { workshop: &workshop, order: &order, permit: control.permit() };
     let outcome = job.run_while_leased(&mut reporter).await;
     let reason = control.reason();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &outcome {
-        Ok(done) => tracing::info!(job.id = order.job_id, %done, duration_ms, "job completed"),
-        Err(Failure::Stopped) => tracing::info!(job.id = order.job_id, ?reason, duration_ms, "job stopped"),
-        Err(failure) => tracing::info!(job.id = order.job_id, %failure, duration_ms, "job ended without a result"),
+        Ok(done) => tracing::info!(job.id = id, job.parent = parent, %done, duration_ms, "job completed"),
+        Err(Failure::Stopped) => tracing::info!(job.id = id, job.parent = parent, ?reason, duration_ms, "job stopped"),
+        Err(failure) => {
+            tracing::info!(job.id = id, job.parent = parent, %failure, duration_ms, "job ended without a result");
+        }
     }
     let kept = slot.end();
     reporter.finish(&outcome, reason);
