@@ -65,7 +65,7 @@ parse_arguments() {
 
 is_url() { [[ $1 == *://* ]]; }
 
-# Before anything is installed or built: a slip of the keyboard should not cost five minutes.
+# Before anything is installed or built: a slip of the keyboard should not cost ten minutes.
 check_input() {
   [[ -n $input ]] || return 0
   if is_url "$input"; then

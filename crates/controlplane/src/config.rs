@@ -58,7 +58,7 @@ const SPLIT: Setting = Setting {
 const SPLIT_CHUNK_SECONDS: Setting = Setting {
     name: "SPLIT_CHUNK_SECONDS",
     default: Some("24"),
-    help: "about how long a chunk of a split job is, in seconds of video: 0.1 to 3600; shorter than two is not split",
+    help: "about how long a chunk of a split job is at most, in seconds of video: 0.1 to 3600; shorter than two is not split",
 };
 const WEBHOOK_SECRET: Setting = Setting {
     name: "WEBHOOK_SECRET",
